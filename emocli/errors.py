@@ -1,0 +1,55 @@
+"""Everything that emocli raises on purpose.
+
+    EmocliError                 exit 1
+    ├── AudioError              a recording that cannot be read or used
+    ├── TableError              a table that is not one, or tables that do not join
+    │   └── LabelMismatch       label sets that differ and no map between them
+    ├── MissingText             a text model was asked and there is no transcript
+    ├── RecipeError             a training recipe that cannot be followed
+    ├── MissingDependency       an optional package is not installed
+    └── ModelError              a checkpoint that cannot be used as asked
+        └── ModelUnavailable    exit 4: a checkpoint that is not on this machine
+
+A message is one sentence of subject, found, expected, and one sentence of remedy. It is written
+for the person at the keyboard: the command line prints it as it is.
+"""
+
+
+class EmocliError(Exception):
+    """Root of all errors that a user can act on."""
+
+    exit_status = 1
+
+
+class AudioError(EmocliError):
+    """A recording that cannot be decoded or holds nothing to decode."""
+
+
+class TableError(EmocliError):
+    """A table that breaks the table's rules, or tables that do not join."""
+
+
+class LabelMismatch(TableError):
+    """Label sets that differ although the operation needs them to be the same."""
+
+
+class MissingText(EmocliError):
+    """A text model has no text to read for an utterance."""
+
+
+class RecipeError(EmocliError):
+    """A training recipe, or the data it names, that cannot be followed."""
+
+
+class MissingDependency(EmocliError):
+    """An optional package that this operation needs is not installed."""
+
+
+class ModelError(EmocliError):
+    """A checkpoint that exists but cannot be used as asked."""
+
+
+class ModelUnavailable(ModelError):
+    """A checkpoint that is not on this machine and could not be fetched."""
+
+    exit_status = 4

@@ -1,0 +1,1 @@
+"""One adapter per checkpoint family behind one protocol; torch loads only with a model."""
