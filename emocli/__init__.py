@@ -1,0 +1,1 @@
+"""Emotion in speech: predictions, and how sure they are."""

@@ -1,0 +1,159 @@
+"""Names of emotions and sentiments, and explicit maps between sets of them.
+
+Models and corpora call the same emotion by many names. Everything inside emocli uses one
+canonical name, found by the text of a label and never by its index: two checkpoints that both
+have four classes need not have them in the same order.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.errors import LabelMismatch
+
+EMOTIONS = (
+    "angry",
+    "happy",
+    "neutral",
+    "sad",
+    "calm",
+    "fearful",
+    "disgust",
+    "surprised",
+    "contempt",
+    "other",
+    "unknown",
+)
+SENTIMENTS = ("negative", "neutral", "positive")
+
+_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "angry": ("ang", "anger", "angriness", "mad"),
+    "happy": ("hap", "happiness", "joy", "joyful"),
+    "neutral": ("neu", "neutrality", "no emotion"),
+    "sad": ("sadness", "sorrow"),
+    "calm": ("calmness", "relaxed"),
+    "fearful": ("fea", "fear", "afraid", "scared"),
+    "disgust": ("dis", "disgusted"),
+    "surprised": ("sur", "surprise", "pleasant surprise", "ps"),
+    "contempt": ("contemptuous",),
+    "excited": ("exc", "excitement"),
+    "frustrated": ("fru", "frustration"),
+    "bored": ("boredom",),
+    "other": ("oth", "others"),
+    "unknown": ("unk", "<unk>", "xxx"),
+    "negative": ("neg",),
+    "positive": ("pos",),
+}
+_CANONICAL = {
+    name: canonical for canonical, names in _SYNONYMS.items() for name in (canonical, *names)
+}
+_PARTS = re.compile(r"\s*[/|]\s*")
+
+
+def canonical_label(name: str) -> str:
+    """The canonical name of one label.
+
+    Case, surrounding blanks and underscores do not count. Of a bilingual name such as
+    ``"生气/angry"`` the part that is known decides. A name that is not known is kept in lower
+    case, for it may be right and merely rare.
+
+    Example:
+        >>> canonical_label("Anger"), canonical_label("生气/angry"), canonical_label("awe")
+        ('angry', 'angry', 'awe')
+    """
+    folded = " ".join(name.strip().casefold().replace("_", " ").replace("-", " ").split())
+    for candidate in (folded, *_PARTS.split(folded)):
+        if candidate in _CANONICAL:
+            return _CANONICAL[candidate]
+    return folded.replace(" ", "_")
+
+
+def canonical_labels(names: Sequence[str]) -> tuple[str, ...]:
+    """The canonical names of an ordered label set.
+
+    Raises:
+        LabelMismatch: two names of the set mean the same label.
+    """
+    canonical = tuple(canonical_label(name) for name in names)
+    if len(set(canonical)) < len(canonical):
+        twice = sorted({label for label in canonical if canonical.count(label) > 1})
+        clash = ", ".join(name for name in names if canonical_label(name) in twice)
+        raise LabelMismatch(
+            f"Labels {clash} mean the same ({', '.join(twice)}), expected one name for each "
+            f"emotion. Rename one of them in the model's configuration."
+        )
+    return canonical
+
+
+def is_sentiment(labels: Iterable[str]) -> bool:
+    """Whether a label set speaks of sentiment: it has negative or positive in it."""
+    return bool({"negative", "positive"} & set(labels))
+
+
+def select_labels(
+    probs: NDArray[np.float64], labels: Sequence[str], wanted: Sequence[str]
+) -> NDArray[np.float64]:
+    """Posteriors restricted to some labels, in the wanted order, scaled to sum to 1.
+
+    Args:
+        probs: shape (n_utterances, n_labels).
+        labels: the order of the columns.
+        wanted: a subset of ``labels``.
+
+    Returns:
+        Shape (n_utterances, n_wanted). A row without any mass on the wanted labels is uniform.
+
+    Raises:
+        LabelMismatch: a wanted label is not among ``labels``.
+    """
+    missing = [label for label in wanted if label not in labels]
+    if missing:
+        raise LabelMismatch(
+            f"Labels {', '.join(missing)} are not among {', '.join(labels)}. "
+            f"Choose labels that the model has."
+        )
+    kept = probs[:, [list(labels).index(label) for label in wanted]]
+    total = kept.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total > 0, kept / total, 1.0 / len(wanted))
+
+
+def sentiment_to_emotions(
+    sentiment: NDArray[np.float64], speech: NDArray[np.float64], labels: Sequence[str]
+) -> NDArray[np.float64]:
+    """Three-way sentiment posteriors spread over emotions.
+
+    ``neutral -> neutral``, ``positive -> happy``; the negative mass is shared by angry and sad in
+    the ratio of the speech posterior (equally where speech gives neither any mass). Other labels
+    of the speech model get none.
+
+    Args:
+        sentiment: shape (n_utterances, 3), columns negative, neutral, positive, rows sum to 1.
+        speech: shape (n_utterances, n_labels), rows sum to 1.
+        labels: the order of the columns of ``speech``; has angry, happy, neutral and sad.
+
+    Returns:
+        Shape (n_utterances, n_labels), rows sum to 1.
+
+    Raises:
+        LabelMismatch: one of the four emotions is missing from ``labels``.
+    """
+    missing = [label for label in ("angry", "happy", "neutral", "sad") if label not in labels]
+    if missing:
+        raise LabelMismatch(
+            f"The sentiment map needs the emotions angry, happy, neutral and sad, and "
+            f"{', '.join(missing)} is missing from {', '.join(labels)}. Use a speech model that "
+            f"has all four."
+        )
+    column = {label: index for index, label in enumerate(labels)}
+    angry, sad = speech[:, column["angry"]], speech[:, column["sad"]]
+    both = angry + sad
+    share = np.divide(angry, both, out=np.full_like(angry, 0.5), where=both > 0)
+    spread = np.zeros_like(speech)
+    spread[:, column["neutral"]] = sentiment[:, 1]
+    spread[:, column["happy"]] = sentiment[:, 2]
+    spread[:, column["angry"]] = sentiment[:, 0] * share
+    spread[:, column["sad"]] = sentiment[:, 0] * (1.0 - share)
+    return spread

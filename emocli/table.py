@@ -1,0 +1,415 @@
+"""The prediction table: the one thing that flows between all steps, checked once.
+
+One row stands for one utterance under one model, keyed by ``(file, start, end, model)``. Columns
+are arrays; text columns hold ``str`` (missing: ``""``), figures hold float64 (missing: NaN).
+What follows from the posteriors (label, entropy, varentropy, margin) is computed here, so that no
+table can contradict itself.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli import posteriors
+from emocli.errors import TableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KEY_COLUMNS = ("file", "start", "end", "model")
+DIMENSIONS = ("arousal", "dominance", "valence")
+MEASURES = ("entropy", "varentropy", "margin")
+TRANSCRIPT_COLUMNS = ("text", "language", "avg_logprob", "no_speech_prob", "compression_ratio")
+REMARK_COLUMNS = ("note", "error")
+PROBABILITY_PREFIX = "p_"
+PROBABILITY_TOLERANCE = 1e-3
+"""How far a row of posteriors read from outside may be from 1 before it is refused.
+
+Tools print four or five digits, so eight rounded classes may be off by a few 1e-4. Such rows are
+scaled to sum to 1; a larger difference means that the figures are not posteriors.
+"""
+
+_FIGURES = frozenset(
+    ("start", "end", *MEASURES, *DIMENSIONS, "avg_logprob", "no_speech_prob", "compression_ratio")
+)
+FIRST = 10
+"""How many culprits an error lists."""
+
+Column = NDArray[Any]
+Key = tuple[str, int, int]
+"""File, start and end in milliseconds; -1 and -1 for the whole file."""
+
+
+def is_figure(name: str) -> bool:
+    """Whether a column of this name holds numbers."""
+    return name in _FIGURES or name.startswith(PROBABILITY_PREFIX)
+
+
+def listing(names: Iterable[object]) -> str:
+    """The first ten names of a list of culprits, and how many more there are.
+
+    Example:
+        >>> listing(f"{i}.wav" for i in range(12))
+        '0.wav, 1.wav, 2.wav, 3.wav, 4.wav, 5.wav, 6.wav, 7.wav, 8.wav, 9.wav and 2 more'
+    """
+    found = [str(name) for name in names]
+    rest = f" and {len(found) - FIRST} more" if len(found) > FIRST else ""
+    return ", ".join(found[:FIRST]) + rest
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """A checked table of predictions.
+
+    Made by `from_columns`, `from_rows` or `concat`, which compute the derived columns.
+
+    Attributes:
+        columns: arrays of one length by column name, in the order in which they are written.
+        folder: folder that relative paths in ``file`` start from; empty for the working folder.
+    """
+
+    columns: Mapping[str, Column]
+    folder: str = ""
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Sequence[Any] | Column], *, folder: str = "", name: str = "table"
+    ) -> "PredictionTable":
+        """A table from columns; ``file`` is the only one that must be there.
+
+        Posteriors within 1e-3 of summing to 1 are scaled to do so; entropy, varentropy and margin
+        are computed from them. ``label`` is kept where it is given (a fuser or a judge may have
+        decided otherwise) and else is the most probable one, the earlier on a tie.
+
+        Args:
+            columns: values by column name, all of one length; numbers may be text.
+            folder: where relative paths of ``file`` start from.
+            name: what to call the table in an error.
+
+        Raises:
+            TableError: no ``file`` column, columns of unequal length, an empty file name, a value
+                that is not a number where one belongs, or posteriors that are none.
+        """
+        raw = _as_arrays(columns, name)
+        probability_names = [key for key in raw if key.startswith(PROBABILITY_PREFIX)]
+        probs = _checked_posteriors(raw, probability_names, name)
+        ordered: dict[str, Column] = {}
+        for key in _column_order(raw):
+            ordered[key] = raw[key]
+        for index, key in enumerate(probability_names):
+            ordered[key] = probs[:, index]
+        if probability_names:
+            _derive(ordered, probs, [key[len(PROBABILITY_PREFIX) :] for key in probability_names])
+        return cls({key: ordered[key] for key in _column_order(ordered)}, folder)
+
+    @classmethod
+    def from_rows(
+        cls, rows: Sequence[Mapping[str, Any]], *, folder: str = "", name: str = "table"
+    ) -> "PredictionTable":
+        """A table from rows; a column that some rows lack is missing there.
+
+        Raises:
+            TableError: as for `from_columns`.
+        """
+        names = list(dict.fromkeys(key for row in rows for key in row))
+        columns = {key: [row.get(key) for row in rows] for key in names} or {"file": []}
+        return cls.from_columns(columns, folder=folder, name=name)
+
+    @classmethod
+    def concat(cls, tables: Sequence["PredictionTable"]) -> "PredictionTable":
+        """The rows of several tables one below another, with the union of their columns.
+
+        Raises:
+            TableError: two rows have the same key.
+        """
+        names = list(dict.fromkeys(name for table in tables for name in table.columns))
+        columns = {
+            name: np.concatenate([table.column(name) for table in tables])
+            for name in (names or ["file"])
+            if tables
+        }
+        joined = cls.from_columns(
+            columns or {"file": []}, folder=tables[0].folder if tables else ""
+        )
+        joined.check_unique_keys()
+        return joined
+
+    def __len__(self) -> int:
+        return len(self.columns["file"])
+
+    def __getitem__(self, name: str) -> Column:
+        return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows())
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels that have a posterior column, in column order."""
+        start = len(PROBABILITY_PREFIX)
+        return tuple(name[start:] for name in self.columns if name.startswith(PROBABILITY_PREFIX))
+
+    @property
+    def probs(self) -> NDArray[np.float64]:
+        """Posteriors of shape (n_rows, n_labels); NaN where a label is not in the row's set."""
+        arrays = [self.columns[PROBABILITY_PREFIX + label] for label in self.labels]
+        return np.stack(arrays, axis=1) if arrays else np.empty((len(self), 0))
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Which rows carry an error instead of a prediction, shape (n_rows,)."""
+        return np.asarray(self.column("error") != "", dtype=bool)
+
+    def column(self, name: str) -> Column:
+        """A column, or a column of missing values where the table has none of that name."""
+        if name in self.columns:
+            return self.columns[name]
+        if is_figure(name):
+            return np.full(len(self), np.nan)
+        return _text_array([""] * len(self))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each row as a dictionary; a missing figure is NaN, a missing text ``""``."""
+        names = list(self.columns)
+        for values in zip(*(self.columns[name].tolist() for name in names), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+    def select(self, which: NDArray[Any]) -> "PredictionTable":
+        """The rows that a boolean mask or an array of indices names."""
+        return PredictionTable(
+            {name: values[which] for name, values in self.columns.items()}, self.folder
+        )
+
+    def with_columns(self, columns: Mapping[str, Sequence[Any] | Column]) -> "PredictionTable":
+        """The same rows with columns added or replaced; derived columns are computed afresh.
+
+        Raises:
+            TableError: as for `from_columns`.
+        """
+        return self.from_columns({**self.columns, **columns}, folder=self.folder)
+
+    def without_columns(self, names: Iterable[str]) -> "PredictionTable":
+        """The same rows without some columns."""
+        gone = set(names)
+        kept = {name: values for name, values in self.columns.items() if name not in gone}
+        return PredictionTable(kept, self.folder)
+
+    def keys(self) -> list[Key]:
+        """The utterance of each row: file, start and end in milliseconds."""
+        starts, ends = self.column("start"), self.column("end")
+        return [
+            (file, _milliseconds(start), _milliseconds(end))
+            for file, start, end in zip(self["file"].tolist(), starts, ends, strict=True)
+        ]
+
+    def check_unique_keys(self, name: str = "table") -> None:
+        """Make sure that no two rows have the same file, start, end and model.
+
+        Raises:
+            TableError: two rows do; the first ten are named.
+        """
+        keys = list(zip(self.keys(), self.column("model").tolist(), strict=True))
+        seen: set[object] = set()
+        twice = []
+        for key in keys:
+            if key in seen:
+                twice.append(key[0][0])
+            seen.add(key)
+        if twice:
+            raise TableError(
+                f"{name}: {len(twice)} rows repeat a key, expected one row for each file, start, "
+                f"end and model: {listing(dict.fromkeys(twice))}. Remove the repeated rows."
+            )
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The table as a pandas data frame, one column for each column."""
+        import pandas as pd
+
+        return pd.DataFrame({name: values.tolist() for name, values in self.columns.items()})
+
+
+def _as_arrays(columns: Mapping[str, Any], name: str) -> dict[str, Column]:
+    """Columns as arrays of text or float64, checked for a ``file`` column and equal lengths."""
+    if "file" not in columns:
+        raise TableError(
+            f"{name}: no column file among {listing(columns) or 'no columns'}. "
+            f"A table needs a header line with at least file."
+        )
+    lengths = {key: len(values) for key, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise TableError(
+            f"{name}: columns have unequal lengths "
+            f"({', '.join(f'{key} {length}' for key, length in lengths.items())}), "
+            f"expected one value for each row. Complete the short ones."
+        )
+    arrays = {
+        key: _figure_array(key, values, columns["file"], name)
+        if is_figure(key)
+        else _text_array(values)
+        for key, values in columns.items()
+    }
+    nameless = np.flatnonzero(arrays["file"] == "")
+    if len(nameless):
+        raise TableError(
+            f"{name}: row {nameless[0] + 1} has no file name, expected a path in column file. "
+            f"Fill it in or remove the row."
+        )
+    return arrays
+
+
+def _text_array(values: Iterable[Any]) -> Column:
+    """Values as an object array of ``str``; None and NaN are missing."""
+    texts = ["" if _is_missing(value) else str(value) for value in values]
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _figure_array(key: str, values: Any, files: Sequence[str], name: str) -> NDArray[np.float64]:
+    """Values as float64; an empty text or None is missing, other texts must be finite numbers."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
+        return values.astype(np.float64)
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        if _is_missing(value) or value == "":
+            continue
+        try:
+            numbers[row] = float(value)
+        except (TypeError, ValueError):
+            raise TableError(
+                f"{name}: {key} of {files[row]} is {value!r}, expected a number. "
+                f"Correct it or leave it empty."
+            ) from None
+    return numbers
+
+
+def _checked_posteriors(
+    raw: Mapping[str, Column], names: Sequence[str], name: str
+) -> NDArray[np.float64]:
+    """Posteriors that sum to 1, shape (n_rows, n_labels); NaN where a label is not in the set."""
+    if not names:
+        return np.empty((len(raw["file"]), 0))
+    probs = np.stack([raw[key] for key in names], axis=1)
+    total = np.nansum(probs, axis=1)
+    present = ~np.isnan(probs).all(axis=1)
+    negative = present & (np.nan_to_num(probs, nan=0.0) < 0).any(axis=1)
+    astray = present & ~(np.abs(total - 1.0) <= PROBABILITY_TOLERANCE)
+    for row in np.flatnonzero(negative | astray)[:1]:
+        found = "has a negative one" if negative[row] else f"sum to {total[row]:.6g}"
+        raise TableError(
+            f"{name}: the probabilities of {raw['file'][row]} {found}, expected posteriors that "
+            f"sum to 1. Give probabilities rather than logits or percentages."
+        )
+    with np.errstate(invalid="ignore"):
+        exact = np.abs(total - 1.0) <= 1e-6  # within what the table promises: leave every digit
+        scale = np.where(present & ~exact, total, 1.0)
+    return np.asarray(probs / scale[:, np.newaxis])
+
+
+def _derive(columns: dict[str, Column], probs: NDArray[np.float64], labels: Sequence[str]) -> None:
+    """Add label, entropy, varentropy and margin to columns that have posteriors."""
+    best = posteriors.top(probs)
+    names = np.array([*labels, ""], dtype=object)[best]
+    given = columns.get("label")
+    columns["label"] = names if given is None else given
+    columns["entropy"] = posteriors.entropy(probs)
+    columns["varentropy"] = posteriors.varentropy(probs)
+    columns["margin"] = posteriors.margin(probs)
+
+
+def _column_order(columns: Mapping[str, Any]) -> list[str]:
+    """Column names in the order of the table's definition, others last in their own order."""
+    probabilities = [name for name in columns if name.startswith(PROBABILITY_PREFIX)]
+    fixed = [
+        *KEY_COLUMNS,
+        "label",
+        *probabilities,
+        *MEASURES,
+        *DIMENSIONS,
+        *TRANSCRIPT_COLUMNS,
+        *REMARK_COLUMNS,
+    ]
+    known = [name for name in fixed if name in columns]
+    return known + [name for name in columns if name not in known]
+
+
+def _milliseconds(seconds: float) -> int:
+    return -1 if math.isnan(seconds) else round(seconds * 1000)
+
+
+@dataclass(frozen=True)
+class Join:
+    """How the rows of a second table meet those of a first.
+
+    Attributes:
+        right: for each row of the first table the matching row of the second, -1 for none;
+            shape (n_left,).
+        left_only: rows of the first table without a partner.
+        right_only: rows of the second table without a partner.
+    """
+
+    right: NDArray[np.intp]
+    left_only: NDArray[np.intp]
+    right_only: NDArray[np.intp]
+
+
+def join(
+    left: Sequence[Key],
+    right: Sequence[Key],
+    *,
+    names: tuple[str, str] = ("first table", "second table"),
+) -> Join:
+    """Match the utterances of two tables one to one.
+
+    Keys with times match on file, start and end. A table without times speaks of whole files:
+    where either side has none, files match by name alone.
+
+    Args:
+        left: keys of the first table.
+        right: keys of the second table.
+        names: what to call the tables in an error.
+
+    Raises:
+        TableError: a table has the same key twice; the first ten are named.
+    """
+    whole = all(key[1] < 0 for key in left) or all(key[1] < 0 for key in right)
+    reduce: Callable[[Key], Any] = (lambda key: key[0]) if whole else (lambda key: key)
+    positions = [
+        _unique_positions([reduce(key) for key in keys], name, whole)
+        for keys, name in zip((left, right), names, strict=True)
+    ]
+    partners = np.array([positions[1].get(reduce(key), -1) for key in left], dtype=np.intp)
+    lonely = [row for key, row in positions[1].items() if key not in positions[0]]
+    return Join(partners, np.flatnonzero(partners < 0), np.array(sorted(lonely), dtype=np.intp))
+
+
+def _unique_positions(keys: Sequence[Any], name: str, whole: bool) -> dict[Any, int]:
+    """Row by key, refusing a key that occurs twice."""
+    positions: dict[Any, int] = {}
+    twice = []
+    for row, key in enumerate(keys):
+        if key in positions:
+            twice.append(key if whole else key[0])
+        positions.setdefault(key, row)
+    if twice:
+        raise TableError(
+            f"{name}: {len(twice)} rows repeat an utterance, expected one row for each: "
+            f"{listing(dict.fromkeys(twice))}. "
+            + (
+                "Give both tables start and end, or one row for each file."
+                if whole
+                else "Choose one model's rows, or remove the repeated ones."
+            )
+        )
+    return positions

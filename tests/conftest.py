@@ -1,0 +1,22 @@
+"""Fixtures that every room's tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the corpora and published scores, which are not part of the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("EMOCLI_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no data at {folder}; set EMOCLI_TEST_DATA to the folder that has corpora/")
+    return folder
