@@ -116,7 +116,8 @@ class PredictionTable:
             TableError: as for `from_columns`.
         """
         names = list(dict.fromkeys(key for row in rows for key in row))
-        columns = {key: [row.get(key) for row in rows] for key in names} or {"file": []}
+        columns: dict[str, list[Any]] = {"file": []} if not names else {}
+        columns |= {key: [row.get(key) for row in rows] for key in names}
         return cls.from_columns(columns, folder=folder, name=name)
 
     @classmethod
@@ -126,15 +127,11 @@ class PredictionTable:
         Raises:
             TableError: two rows have the same key.
         """
+        if not tables:
+            return cls.from_columns({"file": []})
         names = list(dict.fromkeys(name for table in tables for name in table.columns))
-        columns = {
-            name: np.concatenate([table.column(name) for table in tables])
-            for name in (names or ["file"])
-            if tables
-        }
-        joined = cls.from_columns(
-            columns or {"file": []}, folder=tables[0].folder if tables else ""
-        )
+        columns = {name: np.concatenate([table.column(name) for table in tables]) for name in names}
+        joined = cls.from_columns(columns, folder=tables[0].folder)
         joined.check_unique_keys()
         return joined
 

@@ -1,0 +1,436 @@
+"""Prediction tables in files and pipes: CSV, TSV, JSON, JSON Lines and Parquet.
+
+Reading is generous: any table with a ``file`` column will do, label names may be any that
+`emocli.labels` knows, times may be seconds or the ``0 days 00:00:01.5`` of an audformat segmented
+index. Writing is strict: UTF-8, a header, one row a line, figures with nine significant digits.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+
+from emocli.errors import MissingDependency, TableError
+from emocli.labels import canonical_label
+from emocli.table import PROBABILITY_PREFIX, Join, Key, PredictionTable, is_figure, join, listing
+
+FORMATS = ("csv", "tsv", "json", "jsonl", "parquet")
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+STDIN = "-"
+_PARQUET_MAGIC = b"PAR1"
+_LARGEST_FIELD = 64 * 1024 * 1024  # characters; a transcript of a day of speech is far below
+
+
+def format_of(path: str) -> str | None:
+    """The table format that a file name's suffix names, None for any other suffix."""
+    return _SUFFIXES.get(PurePath(path).suffix.lower())
+
+
+def read_table(path: str, *, name: str | None = None) -> PredictionTable:
+    """A table from a file, or from standard input for ``"-"``.
+
+    The suffix decides the format; standard input and other suffixes are recognised by content.
+
+    Args:
+        path: file path, or ``"-"``.
+        name: what to call the table in an error; the path by default.
+
+    Raises:
+        TableError: the file cannot be read, is empty or is not a table.
+        MissingDependency: a Parquet file without pyarrow.
+    """
+    shown = name or ("standard input" if path == STDIN else path)
+    data = _read_bytes(path, shown)
+    if not data.strip():
+        raise TableError(
+            f"{shown}: empty, expected a table with a header line. "
+            f"Check that the command before it succeeded."
+        )
+    kind = (format_of(path) if path != STDIN else None) or _recognise(data)
+    folder = "" if path == STDIN else os.path.dirname(path)
+    columns = _READERS[kind](data, shown)
+    return PredictionTable.from_columns(_canonical(columns), folder=folder, name=shown)
+
+
+def write_table(table: PredictionTable, destination: str, kind: str) -> None:
+    """Write a table to a file, or to standard output for ``"-"``.
+
+    A file appears whole or not at all: it is written beside its place and then renamed.
+
+    Args:
+        table: what to write.
+        destination: file path, or ``"-"``.
+        kind: one of `FORMATS`.
+
+    Raises:
+        TableError: the file cannot be written.
+        MissingDependency: Parquet without pyarrow.
+    """
+    if destination == STDIN:
+        _WRITERS[kind](table, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    with replacing(destination) as stream:
+        _WRITERS[kind](table, stream)
+
+
+@contextmanager
+def replacing(destination: str) -> Iterator[BinaryIO]:
+    """A stream to a new file that takes the place of ``destination`` when all went well.
+
+    Raises:
+        TableError: the folder is missing or the file cannot be written.
+    """
+    target = Path(destination)
+    try:
+        descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise TableError(
+            f"{destination}: cannot be written ({error.strerror}), expected a folder that exists "
+            f"and may be written to. Make the folder or choose another place with -o."
+        ) from None
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        os.chmod(draft, 0o666 & ~_umask())  # mkstemp makes files private
+        os.replace(draft, target)
+    except OSError as error:
+        raise TableError(
+            f"{destination}: cannot be written ({error.strerror}), expected room for the table. "
+            f"Free some space or choose another place with -o."
+        ) from None
+    finally:
+        if os.path.exists(draft):
+            os.unlink(draft)
+
+
+def match_tables(
+    left: PredictionTable,
+    right: PredictionTable,
+    *,
+    match: str = "path",
+    root: str | None = None,
+    names: tuple[str, str] = ("first table", "second table"),
+) -> Join:
+    """Match the utterances of two tables, however each of them writes its paths.
+
+    ``match="path"`` compares paths as written and, where that leaves any row alone, as real
+    paths. A relative path is taken from the table's own folder if the file is there, else from
+    the working folder; with ``root`` from there alone. ``match="stem"`` compares names without
+    folder and ending.
+
+    Args:
+        left: the table whose rows are kept in order.
+        right: the table that is looked up.
+        match: ``"path"`` or ``"stem"``.
+        root: folder that relative paths of both tables start from.
+        names: what to call the tables in an error.
+
+    Raises:
+        TableError: a table has an utterance twice, or two files share a stem.
+    """
+    if match == "stem":
+        return join(_stem_keys(left, names[0]), _stem_keys(right, names[1]), names=names)
+    written = join(left.keys(), right.keys(), names=names)
+    if not (len(written.left_only) or len(written.right_only)):
+        return written
+    try:
+        real = join(_real_keys(left, root), _real_keys(right, root), names=names)
+    except TableError:  # two written paths lead to one file; as written they are apart
+        return written
+    return min((written, real), key=lambda found: len(found.left_only) + len(found.right_only))
+
+
+def _stem_keys(table: PredictionTable, name: str) -> list[Key]:
+    """Keys with the file's name without folder and ending in place of its path."""
+    owners: dict[str, str] = {}
+    for file in table["file"].tolist():
+        other = owners.setdefault(PurePath(file).stem, file)
+        if other != file:
+            raise TableError(
+                f"{name}: {other} and {file} share the name {PurePath(file).stem}, expected one "
+                f"file of each name for --match stem. Join by path instead."
+            )
+    return [(PurePath(file).stem, start, end) for file, start, end in table.keys()]
+
+
+def _real_keys(table: PredictionTable, root: str | None) -> list[Key]:
+    """Keys with real paths; one file system look-up a file, not a row."""
+    folders = [root] if root is not None else list(dict.fromkeys((table.folder, "")))
+    real = {file: _real_path(file, folders) for file in dict.fromkeys(table["file"].tolist())}
+    return [(real[file], start, end) for file, start, end in table.keys()]
+
+
+def _real_path(file: str, folders: Sequence[str]) -> str:
+    candidates = [os.path.join(folder, file) for folder in folders]
+    there = next((path for path in candidates if os.path.exists(path)), candidates[0])
+    return os.path.realpath(there)
+
+
+def _read_bytes(path: str, name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+    except OSError as error:
+        raise TableError(
+            f"{name}: cannot be read ({error.strerror}), expected a table. Check the path."
+        ) from None
+
+
+def _recognise(data: bytes) -> str:
+    """The format of content without a telling suffix."""
+    if data.startswith(_PARQUET_MAGIC):
+        return "parquet"
+    start = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if start in (b"[", b"{"):
+        first_line = data.strip().splitlines()[0]
+        return "jsonl" if start == b"{" and first_line.rstrip().endswith(b"}") else "json"
+    header = data.splitlines()[0]
+    return "tsv" if b"\t" in header and b"," not in header else "csv"
+
+
+def _canonical(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Columns with canonical label names and times in seconds."""
+    renamed: dict[str, Sequence[Any]] = {}
+    for key, values in columns.items():
+        name = key
+        if key.startswith(PROBABILITY_PREFIX):
+            name = PROBABILITY_PREFIX + canonical_label(key[len(PROBABILITY_PREFIX) :])
+        if name in renamed:
+            raise TableError(
+                f"Columns {name} and {key} mean the same label, expected one column for each. "
+                f"Remove one of them."
+            )
+        renamed[name] = values
+    if "label" in renamed:
+        known = {value: canonical_label(value) for value in set(renamed["label"]) if value}
+        renamed["label"] = [known.get(value, value) for value in renamed["label"]]
+    for key in ("start", "end"):
+        if key in renamed:
+            renamed[key] = [_seconds(value) for value in renamed[key]]
+    return renamed
+
+
+def _seconds(value: Any) -> Any:
+    """Seconds of a pandas time delta such as ``0 days 00:00:01.5``; other values as they are."""
+    if not isinstance(value, str) or ":" not in value:
+        return None if value == "NaT" else value
+    days, _, clock = value.rpartition(" days ")
+    hours, _, rest = clock.strip().partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return ((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)
+    except ValueError:
+        return value
+
+
+def _read_separated(data: bytes, name: str, separator: str) -> dict[str, list[str]]:
+    """Columns of a CSV or TSV table; every row must have as many fields as the header."""
+    text = _decode(data, name)
+    csv.field_size_limit(_LARGEST_FIELD)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        header = next(reader)
+        _check_header(header, name)
+        rows = []
+        for row in reader:
+            if len(row) == len(header):
+                rows.append(row)
+            elif row:
+                raise TableError(
+                    f"{name}: line {reader.line_num} has {len(row)} fields, expected "
+                    f"{len(header)} as in the header. Complete or quote it."
+                )
+    except csv.Error as error:
+        raise TableError(
+            f"{name}: line {reader.line_num} cannot be parsed ({error}), expected "
+            f"{'comma' if separator == ',' else 'tab'}-separated values. Quote its fields."
+        ) from None
+    return {key: [row[index] for row in rows] for index, key in enumerate(header)}
+
+
+def _check_header(header: Sequence[str], name: str) -> None:
+    twice = [key for key in dict.fromkeys(header) if header.count(key) > 1]
+    if twice:
+        raise TableError(
+            f"{name}: the header repeats {listing(twice)}, expected each column once. "
+            f"Rename or remove the repeated columns."
+        )
+
+
+def _decode(data: bytes, name: str) -> str:
+    text = data.decode("utf-8-sig", errors="surrogateescape")
+    if "\0" in text:
+        raise TableError(
+            f"{name}: holds binary data, expected a table as text. "
+            f"Give a CSV, TSV, JSON, JSON Lines or Parquet file."
+        )
+    return text
+
+
+def _read_json(data: bytes, name: str) -> dict[str, list[Any]]:
+    """Columns of a JSON array of objects."""
+    return _columns_of_objects(_parse_json(_decode(data, name), name, "an array of objects"), name)
+
+
+def _read_json_lines(data: bytes, name: str) -> dict[str, list[Any]]:
+    """Columns of one JSON object a line."""
+    lines = [line for line in _decode(data, name).split("\n") if line.strip()]
+    return _columns_of_objects(
+        [_parse_json(line, f"{name}, line {n}", "an object") for n, line in enumerate(lines, 1)],
+        name,
+    )
+
+
+def _parse_json(text: str, name: str, expected: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TableError(
+            f"{name}: not JSON ({error}), expected {expected}. "
+            f"Check that the file was written completely."
+        ) from None
+
+
+def _columns_of_objects(rows: Any, name: str) -> dict[str, list[Any]]:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise TableError(
+            f"{name}: not a list of objects, expected one object with column names for each row. "
+            f"Write it as an array of objects or as JSON Lines."
+        )
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    return {key: [_plain(row.get(key)) for row in rows] for key in names} or {"file": []}
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value as a cell: numbers and text stay, nested values become their JSON text."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+
+
+def _read_parquet(data: bytes, name: str) -> dict[str, list[Any]]:
+    _need_pyarrow("read")
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        found = pa.parquet.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(
+            f"{name}: not a Parquet file ({str(error).splitlines()[0]}), expected a table. "
+            f"Check that the file was written completely."
+        ) from None
+    return {key: found.column(key).to_pylist() for key in found.column_names}
+
+
+def _need_pyarrow(verb: str) -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise MissingDependency(
+            f"Parquet cannot be {verb} without pyarrow, which is not installed. "
+            f'Install it with pip install "emocli[parquet]" or use another format.'
+        ) from None
+
+
+_READERS: Mapping[str, Callable[[bytes, str], Mapping[str, Sequence[Any]]]] = {
+    "csv": lambda data, name: _read_separated(data, name, ","),
+    "tsv": lambda data, name: _read_separated(data, name, "\t"),
+    "json": _read_json,
+    "jsonl": _read_json_lines,
+    "parquet": _read_parquet,
+}
+
+
+def number(name: str, value: float) -> float | None:
+    """A figure as it is written: times to a millisecond, others to nine significant digits.
+
+    Returns:
+        The rounded figure, None where it is missing.
+    """
+    if math.isnan(value):
+        return None
+    return round(value, 3) if name in ("start", "end") else float(f"{value:.9g}")
+
+
+def _cell(name: str, value: Any) -> str:
+    """A cell of a CSV table; missing figures are empty."""
+    if not is_figure(name):
+        return str(value)
+    if math.isnan(value):
+        return ""
+    return f"{value:.3f}" if name in ("start", "end") else f"{value:.9g}"
+
+
+def _objects(table: PredictionTable) -> Iterator[dict[str, Any]]:
+    """Rows as JSON objects; missing figures are null."""
+    for row in table.rows():
+        yield {
+            name: number(name, value) if is_figure(name) else value for name, value in row.items()
+        }
+
+
+def _write_separated(table: PredictionTable, stream: BinaryIO, separator: str) -> None:
+    text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
+    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
+    names = list(table.columns)
+    writer.writerow(names)
+    cells = ([_cell(name, value) for value in table[name].tolist()] for name in names)
+    writer.writerows(zip(*cells, strict=True))
+    text.flush()
+    text.detach()
+
+
+def _write_text(pieces: Iterable[str], stream: BinaryIO) -> None:
+    for piece in pieces:
+        stream.write(piece.encode("utf-8", errors="surrogateescape"))
+
+
+def _write_json(table: PredictionTable, stream: BinaryIO) -> None:
+    rows = [json.dumps(row, ensure_ascii=False) for row in _objects(table)]
+    _write_text(("[\n", ",\n".join(rows), "\n]\n" if rows else "]\n"), stream)
+
+
+def _write_json_lines(table: PredictionTable, stream: BinaryIO) -> None:
+    _write_text((json.dumps(row, ensure_ascii=False) + "\n" for row in _objects(table)), stream)
+
+
+def _write_parquet(table: PredictionTable, stream: BinaryIO) -> None:
+    _need_pyarrow("written")
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    arrays = {
+        name: pa.array(
+            values.tolist(), type=pa.float64() if is_figure(name) else pa.string(), from_pandas=True
+        )
+        for name, values in table.columns.items()
+    }
+    pa.parquet.write_table(pa.table(arrays), stream)
+
+
+_WRITERS: Mapping[str, Callable[[PredictionTable, BinaryIO], None]] = {
+    "csv": lambda table, stream: _write_separated(table, stream, ","),
+    "tsv": lambda table, stream: _write_separated(table, stream, "\t"),
+    "json": _write_json,
+    "jsonl": _write_json_lines,
+    "parquet": _write_parquet,
+}
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
