@@ -1,0 +1,165 @@
+"""What a person sees: talk on standard error, and tables on a terminal."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console, RenderableType
+from rich.markup import escape
+
+from emocli.errors import TableError
+from emocli.table_io import FORMATS, STDIN, format_of, replacing, write_table
+
+if TYPE_CHECKING:
+    from emocli.table import PredictionTable
+
+PAGE_WIDTH = 120
+"""Columns of a readable table that goes to a file instead of a terminal."""
+
+
+def printable(text: str) -> str:
+    r"""Text with control characters shown as escapes, so that no file name can drive a terminal.
+
+    Example:
+        >>> printable("a\x1b[31m.wav")
+        'a\\x1b[31m.wav'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def plain(text: str) -> str:
+    """Text for a cell or a sentence: harmless for terminals and without markup of its own."""
+    return escape(printable(text))
+
+
+def out() -> Console:
+    """Standard output, for data."""
+    return Console(file=sys.stdout, highlight=False)
+
+
+def err() -> Console:
+    """Standard error, for talk."""
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def complain(sentence: str) -> None:
+    """An error on standard error, whatever the verbosity."""
+    err().print(f"[bold red]emocli:[/] {plain(sentence)}")
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Remarks on standard error, as many as the user wants.
+
+    Attributes:
+        quiet: only errors and warnings.
+        verbose: also details.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+
+    def say(self, sentence: str) -> None:
+        """What happened; silent with ``-q``."""
+        if not self.quiet:
+            err().print(plain(sentence))
+
+    def detail(self, sentence: str) -> None:
+        """What only ``-v`` asks for."""
+        if self.verbose:
+            err().print(f"[dim]{plain(sentence)}[/]")
+
+    def warn(self, sentence: str) -> None:
+        """What the user has to know."""
+        err().print(f"[bold yellow]warning:[/] {plain(sentence)}")
+
+    def show(self, renderable: RenderableType) -> None:
+        """A table or picture beside the data; silent with ``-q``."""
+        if not self.quiet:
+            err().print(renderable)
+
+    @property
+    def live(self) -> bool:
+        """Whether progress may be drawn: a terminal that nobody asked to be quiet."""
+        return not self.quiet and sys.stderr.isatty()
+
+
+def choose_format(output: str, wanted: str | None) -> str:
+    """The form of the output: as asked, else by the file's suffix, else by who reads it.
+
+    A terminal gets a readable table, a pipe gets CSV.
+
+    Args:
+        output: file path or ``"-"``.
+        wanted: ``table`` or one of `emocli.table_io.FORMATS`, None where nothing was asked.
+
+    Raises:
+        TableError: the file's suffix names no format and none was asked.
+    """
+    if wanted is not None:
+        return wanted
+    if output == STDIN:
+        return "table" if sys.stdout.isatty() else "csv"
+    found = format_of(output)
+    if found is None:
+        raise TableError(
+            f"{output}: suffix {PurePath(output).suffix or '(none)'} names no table format, "
+            f"expected one of .{', .'.join(FORMATS)}. Rename the file or add -f."
+        )
+    return found
+
+
+def emit(
+    table: "PredictionTable",
+    output: str,
+    kind: str,
+    render: Callable[["PredictionTable"], RenderableType],
+) -> None:
+    """Write a table where and in the form that the user wants.
+
+    Args:
+        table: what to write.
+        output: file path or ``"-"``.
+        kind: ``table`` for people, or one of `emocli.table_io.FORMATS`.
+        render: makes the readable form.
+
+    Raises:
+        TableError: Parquet was asked for a terminal, or the file cannot be written.
+    """
+    if kind == "table":
+        show(render(table), output)
+        return
+    if kind == "parquet" and output == STDIN and sys.stdout.isatty():
+        raise TableError(
+            "Parquet is binary and standard output is a terminal, expected a file or a pipe. "
+            "Add -o FILE."
+        )
+    write_table(table, output, kind)
+
+
+def show(renderable: RenderableType, output: str) -> None:
+    """Print something readable on standard output or into a text file."""
+    if output == STDIN:
+        out().print(renderable)
+        return
+    with replacing(output) as stream:
+        page = Console(width=PAGE_WIDTH, no_color=True, highlight=False, record=True, quiet=True)
+        page.quiet = False
+        with page.capture() as captured:
+            page.print(renderable)
+        stream.write(captured.get().encode())
+
+
+def finish(n_failed: int) -> None:
+    """End with status 3 where some inputs failed.
+
+    Raises:
+        typer.Exit: with status 3 if ``n_failed`` is not 0.
+    """
+    if n_failed:
+        raise typer.Exit(3)

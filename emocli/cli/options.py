@@ -1,0 +1,159 @@
+"""Options that several commands share, defined once.
+
+Each can also be set by an environment variable, ``EMOCLI_<OPTION>``.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class TableFormat(StrEnum):
+    """Forms of a table."""
+
+    TABLE = "table"
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+class DType(StrEnum):
+    """Number formats that a model can compute in."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Match(StrEnum):
+    """What decides that two tables speak of the same recording."""
+
+    PATH = "path"
+    STEM = "stem"
+
+
+OUTPUT_PANEL = "Output"
+MACHINE_PANEL = "Machine"
+
+Output = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Where the table goes; the suffix decides its form.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Format = Annotated[
+    TableFormat | None,
+    typer.Option(
+        "-f",
+        "--format",
+        envvar="EMOCLI_FORMAT",
+        help="Form of the table. By default readable on a terminal and CSV in a pipe.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "-q",
+        "--quiet",
+        envvar="EMOCLI_QUIET",
+        help="No progress and no summary.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v",
+        "--verbose",
+        envvar="EMOCLI_VERBOSE",
+        help="Say more on standard error.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "-m",
+        "--model",
+        envvar="EMOCLI_MODEL",
+        metavar="NAME",
+        help="builtin, a name from `emocli models list`, hf:owner/name[@revision], or a folder. "
+        "May be given several times.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        envvar="EMOCLI_DEVICE",
+        metavar="auto|cpu|cuda[:N]|mps",
+        help="Where the model computes.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+DTypeOption = Annotated[
+    DType,
+    typer.Option(
+        "--dtype",
+        envvar="EMOCLI_DTYPE",
+        help="Number format of the model.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+BatchSize = Annotated[
+    str,
+    typer.Option(
+        envvar="EMOCLI_BATCH_SIZE",
+        metavar="auto|N",
+        help="How many windows the model takes at once. It never changes a result.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option(
+        "--offline",
+        envvar=["EMOCLI_OFFLINE", "HF_HUB_OFFLINE"],
+        help="Use only models that are on this machine.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+MatchOption = Annotated[
+    Match,
+    typer.Option(
+        "--match",
+        help="What makes two rows the same recording: the path, or the name without folder and "
+        "ending.",
+    ),
+]
+Root = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder that relative paths in tables start from."),
+]
+TruthColumn = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Column of the truth table that holds the label."),
+]
+
+
+def batch_size_of(text: str) -> int | None:
+    """The number that ``--batch-size`` means, None for ``auto``.
+
+    Raises:
+        typer.BadParameter: neither ``auto`` nor a whole number above 0.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) == 0:
+        raise typer.BadParameter(
+            f"{text!r} is neither auto nor a whole number above 0", param_hint="--batch-size"
+        )
+    return int(text)
