@@ -303,7 +303,7 @@ def _checked_posteriors(
     negative = present & (np.nan_to_num(probs, nan=0.0) < 0).any(axis=1)
     astray = present & ~(np.abs(total - 1.0) <= PROBABILITY_TOLERANCE)
     for row in np.flatnonzero(negative | astray)[:1]:
-        found = "has a negative one" if negative[row] else f"sum to {total[row]:.6g}"
+        found = "include a negative one" if negative[row] else f"sum to {total[row]:.6g}"
         raise TableError(
             f"{name}: the probabilities of {raw['file'][row]} {found}, expected posteriors that "
             f"sum to 1. Give probabilities rather than logits or percentages."

@@ -1,0 +1,184 @@
+"""Predictions as people read them: a table with bars, and what the run as a whole looks like."""
+
+from collections import Counter
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from emocli import posteriors
+from emocli.cli.console import printable
+from emocli.table import DIMENSIONS, PredictionTable
+
+BAR_CELLS = 10
+DOUBTFUL_ENTROPY = 0.8
+"""Normalised entropy above which a row is marked as doubtful: 1.11 nats of four labels, where the
+top label of a posterior has about half of the mass at best."""
+DOUBTFUL_MARGIN = 0.1
+"""Lead of the top label below which a row is marked as doubtful."""
+UNIFORM_ENTROPY = 0.95
+"""Mean normalised entropy from which a run as a whole says next to nothing."""
+COLLAPSE_SHARE = 0.95
+"""Share of one label from which a run looks as if the model had collapsed."""
+COLLAPSE_ROWS = 10
+"""Rows below which one label for all may be plain truth."""
+LEAST_CERTAIN = 3
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def bar(share: float, cells: int = BAR_CELLS) -> str:
+    """A horizontal bar for a share from 0 to 1, an eighth of a cell exact."""
+    eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def _colour(normalized: float) -> str:
+    if np.isnan(normalized) or normalized > DOUBTFUL_ENTROPY:
+        return "red"
+    return "yellow" if normalized > DOUBTFUL_ENTROPY / 2 else "green"
+
+
+def doubtful(table: PredictionTable) -> np.ndarray:
+    """Which rows to doubt: high entropy or a narrow lead, shape (n_rows,)."""
+    normalized = posteriors.normalized_entropy(table.probs)
+    with np.errstate(invalid="ignore"):
+        return (normalized > DOUBTFUL_ENTROPY) | (table.column("margin") < DOUBTFUL_MARGIN)
+
+
+def prediction_table(table: PredictionTable) -> RenderableType:
+    """The rows of a prediction table with a bar for the top probability and marks for doubt."""
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    timed = _has_windows(table)
+    several = len(set(table.column("model").tolist())) > 1
+    dimensions = [name for name in DIMENSIONS if name in table]
+    categorical = bool(table.labels)
+    view.add_column("file", overflow="fold", ratio=3)
+    for heading in ("start", "end") if timed else ():
+        view.add_column(heading, justify="right")
+    if several:
+        view.add_column("model", overflow="fold")
+    if categorical:
+        view.add_column("label")
+        view.add_column("probability", no_wrap=True)
+        view.add_column("entropy", justify="right")
+        view.add_column("varentropy", justify="right")
+    for name in dimensions:
+        view.add_column(name, justify="right")
+    if "text" in table:
+        view.add_column("text", overflow="fold", ratio=3)
+    if remarks := _remarks(table, categorical):
+        view.add_column("remarks", overflow="fold", ratio=2)
+    normalized = posteriors.normalized_entropy(table.probs) if categorical else None
+    top = np.nanmax(np.nan_to_num(table.probs, nan=0.0), axis=1) if categorical else None
+    for index, row in enumerate(table.rows()):
+        cells: list[RenderableType] = [Text(printable(row["file"]))]
+        cells += [_seconds(row[name]) for name in ("start", "end")] if timed else []
+        cells += [Text(printable(row["model"]))] if several else []
+        if categorical and normalized is not None and top is not None:
+            colour = _colour(float(normalized[index]))
+            known = not np.isnan(normalized[index])
+            cells += [
+                Text(printable(row["label"]), style=f"bold {colour}" if known else ""),
+                Text(f"{bar(top[index])} {top[index]:4.0%}" if known else "", style=colour),
+                _figure(row["entropy"]),
+                _figure(row["varentropy"]),
+            ]
+        cells += [_figure(row[name]) for name in dimensions]
+        cells += [Text(printable(row["text"]))] if "text" in table else []
+        cells += [remarks[index]] if remarks else []
+        view.add_row(*cells)
+    return view
+
+
+def _has_windows(table: PredictionTable) -> bool:
+    """Whether a file occurs with several times, so that times tell rows apart."""
+    keys = {(key, model) for key, model in zip(table.keys(), table.column("model"), strict=True)}
+    files = {(key[0], model) for key, model in keys}
+    return len(keys) > len(files)
+
+
+def _seconds(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def _figure(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
+
+
+def _remarks(table: PredictionTable, categorical: bool) -> list[Text]:
+    """Doubt, note and error of each row; empty where no row has any."""
+    doubt = doubtful(table) if categorical else np.zeros(len(table), dtype=bool)
+    remarks = [
+        Text(printable(error), style="red")
+        if error
+        else Text("; ".join(filter(None, ("unsure" if unsure else "", printable(note)))))
+        for unsure, note, error in zip(
+            doubt.tolist(), table.column("note"), table.column("error"), strict=True
+        )
+    ]
+    return remarks if any(remarks) else []
+
+
+def summary(table: PredictionTable) -> RenderableType:
+    """Label counts, mean entropy and the least certain files of a run."""
+    lines: list[RenderableType] = []
+    for model in dict.fromkeys(table.column("model").tolist()):
+        rows = table.select(table.column("model") == model)
+        rows = rows.select(~rows.failed)
+        if len(rows) and model:
+            lines += [Text(), *_model_summary(model, rows)]
+    n_failed, n_noted = int(table.failed.sum()), int((table.column("note") != "").sum())
+    if n_failed:
+        lines.append(Text(f"{n_failed} of {len(table)} rows have no prediction.", style="red"))
+    if n_noted:
+        lines.append(Text(f"{n_noted} recordings are doubtful in themselves: see note."))
+    return Group(*lines)
+
+
+def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
+    heading = Text.assemble((printable(model), "bold"), f"  {len(rows)} predictions")
+    if not rows.labels:
+        means = [
+            f"mean {name} {np.nanmean(rows[name]):.3f}" for name in DIMENSIONS if name in rows
+        ]
+        return [heading, Text("  " + "  ".join(means))]
+    counts = Counter(label for label in rows["label"].tolist() if label)
+    grid = Table.grid(padding=(0, 2))
+    for label, count in counts.most_common():
+        share = count / max(len(rows), 1)
+        grid.add_row(f"  {printable(label)}", str(count), bar(share), f"{share:4.0%}")
+    entropy = rows["entropy"]
+    least = [index for index in np.argsort(-entropy)[:LEAST_CERTAIN] if not np.isnan(entropy[index])]
+    tail = Text(f"  mean entropy {np.nanmean(entropy):.3f} nats", end="")
+    names = ", ".join(f"{printable(rows['file'][i])} ({entropy[i]:.2f})" for i in least)
+    return [heading, grid, tail, Text(f"  least certain: {names}")]
+
+
+def cautions(table: PredictionTable) -> list[str]:
+    """Sentences about a run that as a whole should not be trusted.
+
+    A model that gives nearly every recording the same label, or posteriors that are close to
+    uniform, does not fit the recordings, whatever it says of each of them.
+    """
+    found = []
+    for model in dict.fromkeys(table.column("model").tolist()):
+        rows = table.select((table.column("model") == model) & ~table.failed)
+        if len(rows) < COLLAPSE_ROWS or not rows.labels:
+            continue
+        label, count = Counter(rows["label"].tolist()).most_common(1)[0]
+        if count >= COLLAPSE_SHARE * len(rows):
+            found.append(
+                f"{model} gives {count} of {len(rows)} rows the same label, {label}. "
+                f"Either they are alike, or the model does not fit these recordings."
+            )
+        mean = float(np.nanmean(posteriors.normalized_entropy(rows.probs)))
+        if mean > UNIFORM_ENTROPY:
+            found.append(
+                f"{model} is near uniform: the mean entropy is {mean:.0%} of the largest possible. "
+                f"Its labels say next to nothing about these recordings."
+            )
+    return found
+

@@ -1,0 +1,80 @@
+"""Label names and maps between label sets."""
+
+import numpy as np
+import pytest
+
+from emocli import labels
+from emocli.errors import LabelMismatch
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("Angry", "angry"),
+        ("ang", "angry"),
+        ("ANGER", "angry"),
+        ("生气/angry", "angry"),
+        ("fear", "fearful"),
+        ("Pleasant_Surprise", "surprised"),
+        ("joy", "happy"),
+        ("<unk>", "unknown"),
+        ("Neg", "negative"),
+        ("Awe ", "awe"),
+        ("mixed feelings", "mixed_feelings"),
+    ],
+)
+def test_canonical_label(name, canonical):
+    assert labels.canonical_label(name) == canonical
+
+
+def test_canonical_labels_keep_their_order():
+    assert labels.canonical_labels(["neu", "hap", "ang", "sad"]) == (
+        "neutral",
+        "happy",
+        "angry",
+        "sad",
+    )
+
+
+def test_two_names_for_one_label_are_refused():
+    with pytest.raises(LabelMismatch) as caught:
+        labels.canonical_labels(["joy", "sad", "Happy"])
+    assert str(caught.value) == (
+        "Labels joy, Happy mean the same (happy), expected one name for each emotion. "
+        "Rename one of them in the model's configuration."
+    )
+
+
+def test_sentiment_is_told_by_its_names():
+    assert labels.is_sentiment(("positive", "neutral", "negative"))
+    assert not labels.is_sentiment(("neutral", "happy"))
+
+
+def test_select_labels_scales_what_is_left():
+    probs = np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+    kept = labels.select_labels(probs, ("a", "b", "c"), ("c", "a"))
+    np.testing.assert_allclose(kept, [[1 / 3, 2 / 3], [0.5, 0.5]])
+
+
+def test_select_labels_names_what_is_missing():
+    with pytest.raises(LabelMismatch) as caught:
+        labels.select_labels(np.ones((1, 2)) / 2, ("happy", "sad"), ("sad", "calm"))
+    assert str(caught.value) == (
+        "Labels calm are not among happy, sad. Choose labels that the model has."
+    )
+
+
+def test_negative_sentiment_is_shared_in_the_ratio_of_speech():
+    speech = np.array([[0.3, 0.2, 0.4, 0.1], [0.0, 0.5, 0.5, 0.0]])
+    sentiment = np.array([[0.8, 0.15, 0.05], [0.6, 0.2, 0.2]])
+    spread = labels.sentiment_to_emotions(sentiment, speech, ("angry", "happy", "neutral", "sad"))
+    np.testing.assert_allclose(spread, [[0.6, 0.05, 0.15, 0.2], [0.3, 0.2, 0.2, 0.3]])
+
+
+def test_the_sentiment_map_needs_four_emotions():
+    with pytest.raises(LabelMismatch) as caught:
+        labels.sentiment_to_emotions(np.ones((1, 3)) / 3, np.ones((1, 2)) / 2, ("angry", "happy"))
+    assert str(caught.value) == (
+        "The sentiment map needs the emotions angry, happy, neutral and sad, and neutral, sad is "
+        "missing from angry, happy. Use a speech model that has all four."
+    )

@@ -1,0 +1,238 @@
+"""Tables in files: every format, generous reading, exact sentences, joins by real path."""
+
+import io
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from emocli.errors import MissingDependency, TableError
+from emocli.table import PredictionTable
+from emocli.table_io import FORMATS, format_of, match_tables, read_table, replacing, write_table
+
+
+@pytest.fixture
+def table():
+    return PredictionTable.from_rows(
+        [
+            {"file": "dir/a, b.wav", "start": 0.0, "end": 1.2345, "model": "m@1", "p_angry": 0.25,
+             "p_sad": 0.75, "note": "", "error": "", "text": 'He said "no"\nand left', "who": "ż"},
+            {"file": "c.wav", "start": None, "end": None, "model": "m@1", "error": "broken"},
+        ]
+    )  # fmt: skip
+
+
+def sentence(call, *arguments, kind=TableError, **options) -> str:
+    with pytest.raises(kind) as caught:
+        call(*arguments, **options)
+    return str(caught.value)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_keeps_every_cell(kind, table, tmp_path):
+    path = str(tmp_path / f"t.{kind}")
+    write_table(table, path, kind)
+    found = read_table(path)
+    assert list(found.columns) == list(table.columns)
+    for name in table.columns:
+        if table[name].dtype == object:
+            assert found[name].tolist() == table[name].tolist()
+        else:
+            np.testing.assert_allclose(found[name], table[name], atol=6e-4)
+    assert found.folder == str(tmp_path)
+
+
+def test_the_reference_form_byte_for_byte(table, tmp_path):
+    write_table(table, str(tmp_path / "t.csv"), "csv")
+    assert (tmp_path / "t.csv").read_text() == (
+        "file,start,end,model,label,p_angry,p_sad,entropy,varentropy,margin,text,note,error,who\n"
+        '"dir/a, b.wav",0.000,1.234,m@1,sad,0.25,0.75,0.562335145,0.22630293,0.5,'
+        '"He said ""no""\nand left",,,ż\n'
+        "c.wav,,,m@1,,,,,,,,,broken,\n"
+    )
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_standard_input_is_recognised_by_content(kind, table, tmp_path, monkeypatch):
+    write_table(table, str(tmp_path / "t"), kind)
+    data = (tmp_path / "t").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert read_table("-")["file"].tolist() == ["dir/a, b.wav", "c.wav"]
+
+
+def test_one_line_of_json_lines_is_recognised(written):
+    assert read_table(written('{"file": "a", "p_x": 1}\n', "t"))["label"].tolist() == ["x"]
+    assert read_table(written('{"file": "a"}\n{"file": "b"}\n', "t"))["file"].tolist() == ["a", "b"]
+
+
+def test_other_tools_tables(written):
+    found = read_table(written("﻿file,p_ANG,p_hap\r\na,0.9,0.1\r\n\r\n"))
+    assert found.labels == ("angry", "happy")
+    found = read_table(written("file\tlabel\tscore\na\tSadness\t0.9\n", "t.tsv"))
+    assert list(found.rows()) == [{"file": "a", "label": "sad", "score": "0.9"}]
+
+
+def test_audformat_segmented_index(written):
+    content = "file,start,end\na.wav,0 days,0 days 00:00:01.5\nb.wav,1 days 01:00:00,NaT\n"
+    found = read_table(written(content.replace("0 days,", "0 days 00:00:00,")))
+    np.testing.assert_array_equal(found["start"], [0.0, 90000.0])
+    np.testing.assert_array_equal(found["end"], [1.5, np.nan])
+
+
+def test_nested_json_becomes_text(written):
+    content = json.dumps([{"file": "a", "votes": {"sad": 2}, "n": 3, "on": True}])
+    assert list(read_table(written(content, "t.json")).rows()) == [
+        {"file": "a", "votes": '{"sad": 2}', "n": "3", "on": "True"}
+    ]
+
+
+def test_file_names_that_are_not_utf8_survive(tmp_path):
+    name = os.fsdecode(b"caf\xe9.wav")
+    for kind in ("csv", "json"):
+        write_table(PredictionTable.from_rows([{"file": name}]), str(tmp_path / "t"), kind)
+        assert read_table(str(tmp_path / "t"))["file"].tolist() == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("t.csv", "", "{p}: empty, expected a table with a header line. "
+         "Check that the command before it succeeded."),
+        ("t.csv", "file,x\na,1\nb\n", "{p}: line 3 has 1 fields, expected 2 as in the header. "
+         "Complete or quote it."),
+        ("t.csv", "file,x,x\n", "{p}: the header repeats x, expected each column once. "
+         "Rename or remove the repeated columns."),
+        ("t.csv", 'file,x\n"a"b,1\n', "{p}: line 2 cannot be parsed (',' expected after '\"'), "
+         "expected comma-separated values. Quote its fields."),
+        ("t.csv", "file\n\0\n", "{p}: holds binary data, expected a table as text. "
+         "Give a CSV, TSV, JSON, JSON Lines or Parquet file."),
+        ("t.json", '{"file": 1', "{p}: not JSON (Expecting ',' delimiter: line 1 column 11 "
+         "(char 10)), expected an array of objects. Check that the file was written completely."),
+        ("t.jsonl", '{"file": "a"}\n{', "{p}, line 2: not JSON (Expecting property name enclosed "
+         "in double quotes: line 1 column 2 (char 1)), expected an object. "
+         "Check that the file was written completely."),
+        ("t.json", '["a"]', "{p}: not a list of objects, expected one object with column names "
+         "for each row. Write it as an array of objects or as JSON Lines."),
+        ("t.csv", "file,p_anger,p_angry\n", "Columns p_angry and p_angry mean the same label, "
+         "expected one column for each. Remove one of them."),
+        ("t.csv", "file,start\na,1:x:2\n", "{p}: start of a is '1:x:2', expected a number. "
+         "Correct it or leave it empty."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read(name, content, expected, written):
+    path = written(content, name)
+    assert sentence(read_table, path) == expected.replace("{p}", path)
+
+
+def test_a_broken_parquet_file(written):
+    path = written(b"PAR1 and nothing more", "t.parquet")
+    found = sentence(read_table, path)  # what pyarrow says in between differs by release
+    assert found.startswith(f"{path}: not a Parquet file (")
+    assert found.endswith("), expected a table. Check that the file was written completely.")
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    path = str(tmp_path / "none.csv")
+    assert sentence(read_table, path) == (
+        f"{path}: cannot be read (No such file or directory), expected a table. Check the path."
+    )
+
+
+def test_parquet_without_pyarrow(monkeypatch, table, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    found = sentence(
+        write_table, table, str(tmp_path / "t.parquet"), "parquet", kind=MissingDependency
+    )
+    assert found == (
+        "Parquet cannot be written without pyarrow, which is not installed. "
+        'Install it with pip install "emocli[parquet]" or use another format.'
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_to_write_to(table, tmp_path):
+    path = str(tmp_path / "none" / "t.csv")
+    assert sentence(write_table, table, path, "csv") == (
+        f"{path}: cannot be written (No such file or directory), expected a folder that exists "
+        f"and may be written to. Make the folder or choose another place with -o."
+    )
+
+
+def test_a_full_disk_leaves_the_old_table(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("old")
+
+    def fill() -> None:
+        with replacing(str(path)) as stream:
+            stream.write(b"new")
+            raise OSError(28, "No space left on device")
+
+    assert sentence(fill) == (
+        f"{path}: cannot be written (No space left on device), expected room for the table. "
+        f"Free some space or choose another place with -o."
+    )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_formats_by_suffix():
+    assert [format_of(name) for name in ("a.CSV", "b.ndjson", "c.txt")] == ["csv", "jsonl", None]
+
+
+def paths(folder="", *files):
+    return PredictionTable.from_columns({"file": list(files)}, folder=folder)
+
+
+def test_tables_match_as_written_without_any_file():
+    found = match_tables(paths("x", "b", "a"), paths("y", "a", "b"))
+    assert found.right.tolist() == [1, 0]
+
+
+def test_tables_match_by_real_path(tmp_path, monkeypatch):
+    (tmp_path / "corpus" / "s1").mkdir(parents=True)
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "corpus" / "s1" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    left = paths("", "corpus/s1/b.wav", "corpus/s1/a.wav")
+    right = paths("corpus", "s1/a.wav", "s1/b.wav")
+    assert match_tables(left, right).right.tolist() == [1, 0]
+    # A table of predictions that lies elsewhere names paths from the working folder.
+    assert match_tables(paths("results", *left["file"]), right).right.tolist() == [1, 0]
+    inside = paths("elsewhere", "s1/b.wav", "s1/a.wav")
+    assert match_tables(inside, left, root="corpus").left_only.tolist() == [0, 1]
+    assert match_tables(inside, paths("", "corpus/s1/a.wav"), root=str(tmp_path)).right.tolist() == [-1, -1]  # fmt: skip
+
+
+def test_two_paths_to_one_file_stay_apart(tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "b.wav").symlink_to(tmp_path / "a.wav")
+    left = paths(str(tmp_path), "a.wav", "b.wav", "c.wav")
+    assert match_tables(left, paths(str(tmp_path), "a.wav", "b.wav")).right.tolist() == [0, 1, -1]
+
+
+def test_tables_match_by_stem():
+    found = match_tables(paths("", "x/a.wav", "y/b.flac"), paths("", "b", "a.txt"), match="stem")
+    assert found.right.tolist() == [1, 0]
+
+
+def test_a_shared_stem_is_refused():
+    found = sentence(
+        match_tables, paths("", "x/a.wav", "y/a.wav"), paths("", "a"), match="stem",
+        names=("p.csv", "t.csv"),
+    )  # fmt: skip
+    assert found == (
+        "p.csv: x/a.wav and y/a.wav share the name a, expected one file of each name for "
+        "--match stem. Join by path instead."
+    )
