@@ -1,0 +1,232 @@
+"""Whisper networks computed by openai-whisper, from its ``.pt`` checkpoints."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import whisper
+from numpy.typing import NDArray
+from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
+from whisper.decoding import DecodingOptions
+from whisper.model import ModelDimensions
+from whisper.timing import add_word_timestamps
+from whisper.tokenizer import Tokenizer, get_tokenizer
+
+from emocli.errors import ModelError
+from emocli.models.protocol import ModelCard
+from emocli.models.whisper import HOP_SAMPLES, SAMPLING_RATE, Decoded, TokenSegment
+from emocli.transcript import Segment, TranscribeOptions, Word
+
+
+@dataclass(frozen=True)
+class OpenAIWhisper:
+    """A `WhisperNetwork` on top of ``whisper.model.Whisper``.
+
+    Attributes:
+        model: the network, on its device.
+        card: what the model is.
+        fp16: compute in half precision.
+    """
+
+    model: Any
+    card: ModelCard
+    fp16: bool = False
+
+    @property
+    def n_text_context(self) -> int:
+        """Number of tokens that the decoder can look back on."""
+        return int(self.model.dims.n_text_ctx)
+
+    @property
+    def end_of_text(self) -> int:
+        """The first token that is no text."""
+        return int(self._tokenizer.eot)
+
+    @property
+    def first_time_token(self) -> int:
+        """The token of second 0.00."""
+        return int(self._tokenizer.timestamp_begin)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return get_tokenizer(self.model.is_multilingual, num_languages=self.model.num_languages)
+
+    def features(self, waveform: NDArray[np.float32]) -> torch.Tensor:
+        """Log-mel spectrogram of the waveform and 30 s of silence, (n_mels, n_frames + 3000)."""
+        return log_mel_spectrogram(
+            torch.from_numpy(np.ascontiguousarray(waveform)),
+            self.model.dims.n_mels,
+            padding=N_SAMPLES,
+        )
+
+    def hear(self, window: torch.Tensor) -> torch.Tensor:
+        """The encoder's output for a window, (n_audio_ctx, n_audio_state)."""
+        return self.model.encoder(self._padded(window)[None])[0]
+
+    def _padded(self, window: torch.Tensor) -> torch.Tensor:
+        dtype = torch.float16 if self.fp16 else torch.float32
+        return pad_or_trim(window, N_FRAMES).to(self.model.device, dtype)  # (n_mels, 3000)
+
+    def detect_language(self, heard: torch.Tensor) -> str:
+        """Code of the most probable language; English for a model that knows no other."""
+        if not self.model.is_multilingual:
+            return "en"
+        _, probs = self.model.detect_language(heard)
+        return str(max(probs, key=probs.__getitem__))
+
+    def decode(
+        self,
+        heard: torch.Tensor,
+        prompt: Sequence[int],
+        language: str,
+        options: TranscribeOptions,
+        temperature: float,
+    ) -> Decoded:
+        """Text of a window."""
+        result = self.model.decode(
+            heard,
+            DecodingOptions(
+                task=options.task,
+                language=language,
+                temperature=temperature,
+                beam_size=options.beam_size if temperature == 0 else None,
+                prompt=list(prompt),
+                fp16=self.fp16,
+            ),
+        )
+        return Decoded(tuple(result.tokens), result.avg_logprob, result.no_speech_prob)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text."""
+        return list(self._tokenizer.encode(text))
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Text of tokens, without time tokens."""
+        return str(self._tokenizer.decode(list(tokens)))
+
+    def time_words(
+        self,
+        window: torch.Tensor,
+        segments: Sequence[TokenSegment],
+        language: str,
+        options: TranscribeOptions,
+        last_speech_seconds: float,
+    ) -> list[Segment]:
+        """The segments with the times of their words, by the library's own alignment."""
+        entries = [_entry(segment) for segment in segments]
+        tokenizer = get_tokenizer(
+            self.model.is_multilingual,
+            num_languages=self.model.num_languages,
+            language=language,
+            task=options.task,
+        )
+        with _quiet():
+            add_word_timestamps(
+                segments=entries,
+                model=self.model,
+                tokenizer=tokenizer,
+                mel=self._padded(window),
+                num_frames=window.shape[-1],
+                last_speech_timestamp=last_speech_seconds,
+            )
+        return [
+            replace(
+                piece.segment,
+                start=entry["start"],
+                end=entry["end"],
+                words=tuple(
+                    Word(
+                        float(word["start"]),
+                        float(word["end"]),
+                        word["word"],
+                        float(word["probability"]),
+                    )
+                    for word in entry["words"]
+                ),
+            )
+            for piece, entry in zip(segments, entries, strict=True)
+        ]
+
+
+def _entry(piece: TokenSegment) -> dict[str, Any]:
+    """A segment as `add_word_timestamps` wants it."""
+    return {
+        "seek": round(piece.offset_seconds * SAMPLING_RATE / HOP_SAMPLES),
+        "start": piece.segment.start,
+        "end": piece.segment.end,
+        "tokens": list(piece.tokens),
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's remark that a Triton kernel is missing and a slower path is taken."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Failed to launch Triton kernels", UserWarning)
+        yield
+
+
+def load_checkpoint(path: Path, card: ModelCard, *, size: str, device: str, fp16: bool) -> Any:
+    """A network from a ``.pt`` checkpoint of openai-whisper.
+
+    Only tensors and plain values are read from the file: a checkpoint can run no code.
+
+    Args:
+        path: the checkpoint.
+        card: what is known of it; the number of weights and the size are filled in.
+        size: name such as ``"tiny"`` if it is a published one, for the attention heads that
+            word times come from; empty otherwise.
+        device: where to compute, such as ``"cpu"``.
+        fp16: compute in half precision.
+
+    Raises:
+        ModelError: the file is no Whisper checkpoint, or its weights do not fit its dimensions.
+    """
+    checkpoint = _read(path)
+    try:
+        dims = ModelDimensions(**checkpoint["dims"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path}: no Whisper checkpoint ({_first_line(error)}), expected dims and "
+            f"model_state_dict as openai-whisper saves them. Choose another file."
+        ) from None
+    model = whisper.model.Whisper(dims)
+    try:
+        model.load_state_dict(checkpoint["model_state_dict"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(
+            f"{path}: weights do not fit a Whisper network of its dimensions "
+            f"({_first_line(error)}), expected all of them and no other. Fetch the file again."
+        ) from None
+    if size in whisper._ALIGNMENT_HEADS:
+        model.set_alignment_heads(whisper._ALIGNMENT_HEADS[size])
+    model.eval().to(device)
+    card = replace(
+        card,
+        n_parameters=sum(weight.numel() for weight in model.parameters()),
+        size_bytes=path.stat().st_size,
+    )
+    return OpenAIWhisper(model, card, fp16)
+
+
+def _read(path: Path) -> Any:
+    from pickle import UnpicklingError
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path}: cannot be read as a checkpoint ({_first_line(error)}), expected a .pt file "
+            f"of openai-whisper with tensors only. Fetch the file again."
+        ) from None
+    return checkpoint if isinstance(checkpoint, dict) else {}
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".: ")
