@@ -1,0 +1,1 @@
+"""Recordings: finding them, decoding them, judging their quality and cutting windows."""

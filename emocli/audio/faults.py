@@ -1,0 +1,118 @@
+"""Sentences for recordings that cannot be opened: what was found, and what helps."""
+
+import errno
+import os
+import stat
+
+from emocli.errors import AudioError
+
+_MAGIC = {
+    b"RIFF": "WAV",
+    b"RF64": "WAV",
+    b"riff": "Wave64",
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"FORM": "AIFF",
+    b".snd": "AU",
+    b"caff": "CAF",
+    b"ID3\x02": "MP3",
+    b"ID3\x03": "MP3",
+    b"ID3\x04": "MP3",
+}
+_CONTROL_IN_TEXT = frozenset("\t\n\r\f")
+
+
+def not_opened(name: str, path: str, error: OSError) -> AudioError:
+    """The error for a path that the system does not open.
+
+    Args:
+        name: what the user calls the recording.
+        path: where it is.
+        error: what the system said.
+    """
+    if error.errno == errno.ENOENT and os.path.islink(path):
+        return AudioError(
+            f"{name}: a link to {os.readlink(path)}, which does not exist, expected a recording. "
+            f"Restore the target or remove the link."
+        )
+    if error.errno == errno.ENOENT:
+        return AudioError(f"{name}: no such file, expected a recording. Check the path.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return AudioError(
+            f"{name}: no permission to read it, expected a readable recording. "
+            f"Change its permissions or run as its owner."
+        )
+    if error.errno == errno.EISDIR:
+        return AudioError(
+            f"{name}: a folder, expected a recording. "
+            f"Give the folder as an argument, or the recordings in it."
+        )
+    return AudioError(
+        f"{name}: cannot be opened ({error.strerror}), expected a recording. Check the path."
+    )
+
+
+def not_a_file(name: str, mode: int) -> AudioError | None:
+    """The error for a device or socket; None for what may hold a recording.
+
+    Args:
+        name: what the user calls the recording.
+        mode: of `os.stat`.
+    """
+    if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
+        return None
+    return AudioError(f"{name}: neither a file nor a pipe, expected a recording. Check the path.")
+
+
+def empty(name: str) -> AudioError:
+    """The error for a file of 0 bytes."""
+    return AudioError(f"{name}: empty (0 bytes), expected a recording. Record it or copy it again.")
+
+
+def no_samples(name: str) -> AudioError:
+    """The error for a header that nothing follows."""
+    return AudioError(
+        f"{name}: a header without samples, expected a recording. Record it or copy it again."
+    )
+
+
+def not_audio(name: str, head: bytes, reason: str) -> AudioError:
+    """The error for content that no decoder takes.
+
+    Args:
+        name: what the user calls the recording.
+        head: the first bytes of the file, at least 4 where there are as many.
+        reason: what the decoder said.
+    """
+    form = known_form(head)
+    if form:
+        return AudioError(
+            f"{name}: the {form} header is cut short or damaged ({reason}), expected a whole "
+            f"recording. Record it or copy it again."
+        )
+    if is_text(head):
+        return AudioError(
+            f"{name}: holds text, expected audio. Check how the file was made or downloaded."
+        )
+    return AudioError(
+        f"{name}: no audio format that libsndfile or FFmpeg knows ({reason}), expected a "
+        f"recording. Convert it to WAV or FLAC."
+    )
+
+
+def known_form(head: bytes) -> str:
+    """The name of the format of libsndfile that the first bytes belong to, else empty."""
+    return _MAGIC.get(head[:4], "")
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the first bytes of a file read as UTF-8 text."""
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(head) - error.start > 3:  # else a character that the end of the head cuts in two
+            return False
+        text = head[: error.start].decode("utf-8")
+    return bool(text) and all(
+        letter.isprintable() or letter in _CONTROL_IN_TEXT for letter in text.lstrip("\ufeff")
+    )
