@@ -4,6 +4,7 @@
     ├── AudioError              a recording that cannot be read or used
     ├── TableError              a table that is not one, or tables that do not join
     │   └── LabelMismatch       label sets that differ and no map between them
+    ├── FuserError              a saved fuser that cannot be read, or tables it was not made for
     ├── MissingText             a text model was asked and there is no transcript
     ├── RecipeError             a training recipe that cannot be followed
     ├── MissingDependency       an optional package is not installed
@@ -31,6 +32,10 @@ class TableError(EmocliError):
 
 class LabelMismatch(TableError):
     """Label sets that differ although the operation needs them to be the same."""
+
+
+class FuserError(EmocliError):
+    """A saved fuser that is damaged, or that was made for other models or labels."""
 
 
 class MissingText(EmocliError):

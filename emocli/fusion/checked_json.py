@@ -1,0 +1,151 @@
+"""Reading JSON that people may have edited: each field is checked, none is filled in or ignored."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from emocli.errors import FuserError
+
+REMEDY = "Fit the fuser again, or correct the field."
+
+
+class Fields:
+    """A JSON object that is read field by field.
+
+    Every reading method raises FuserError where the field is missing or is not as expected.
+
+    Attributes:
+        name: what to call the whole in an error.
+        path: where in the whole this object is, ``""`` for the whole itself.
+        values: its fields.
+    """
+
+    def __init__(self, name: str, path: str, values: Mapping[str, Any]) -> None:
+        self.name = name
+        self.path = path
+        self.values = values
+        self._read: set[str] = set()
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> "Fields":
+        """The object that a JSON text is.
+
+        Raises:
+            FuserError: it is no JSON, or no object.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise FuserError(
+                f"{name}: not JSON (line {error.lineno}: {error.msg}), expected a fuser that "
+                f"emocli fuse --save wrote. Check the path, or fit it again."
+            ) from None
+        if not isinstance(values, dict):
+            raise FuserError(
+                f"{name}: JSON without fields, expected a fuser that emocli fuse --save wrote. "
+                f"Check the path, or fit it again."
+            )
+        return cls(name, "", values)
+
+    def constant(self, key: str, expected: str | int) -> None:
+        """Make sure that a field has the only value that it may have."""
+        self._checked(key, lambda v: v == expected and type(v) is type(expected), _json(expected))
+
+    def text(self, key: str) -> str:
+        """A text, maybe empty."""
+        return str(self._checked(key, lambda v: isinstance(v, str), "a text"))
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        return bool(self._checked(key, lambda v: isinstance(v, bool), "true or false"))
+
+    def choice(self, key: str, options: Sequence[str]) -> str:
+        """One of some texts."""
+        return str(self._checked(key, lambda v: v in options, " or ".join(options)))
+
+    def count(self, key: str) -> int:
+        """A whole number from 0 on."""
+        return int(
+            self._checked(key, lambda v: type(v) is int and v >= 0, "a whole number from 0 on")
+        )
+
+    def figure(self, key: str, largest: float = math.inf) -> float:
+        """A finite number from 0 to the largest allowed."""
+        limit = "on" if largest == math.inf else f"to {largest:g}"
+
+        def is_right(value: Any) -> bool:
+            return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= largest
+
+        return float(self._checked(key, is_right, f"a number from 0 {limit}"))
+
+    def inner(self, key: str) -> "Fields":
+        """An object."""
+        values = self._checked(key, lambda v: isinstance(v, dict), "an object")
+        return Fields(self.name, self._where(key), values)
+
+    def members(self, key: str, names: Sequence[str]) -> "Fields":
+        """An object that has exactly these fields."""
+        found = self.inner(key)
+        if set(found.values) != set(names):
+            self.refuse(key, f"an object with {', '.join(names)}", ", ".join(found.values))
+        return found
+
+    def names(self, key: str, required: Sequence[str]) -> tuple[str, ...]:
+        """A list of different texts with some required ones among them."""
+
+        def is_right(value: Any) -> bool:
+            return _are_names(value) and set(required) <= set(value)
+
+        expected = f"different labels with {', '.join(required)} among them"
+        return tuple(self._checked(key, is_right, expected))
+
+    def items(self, key: str) -> list[Any]:
+        """A list of anything."""
+        return list(self._checked(key, lambda v: isinstance(v, list), "a list"))
+
+    def nothing_else(self) -> None:
+        """Make sure that every field has been read."""
+        unknown = [key for key in self.values if key not in self._read]
+        if unknown:
+            self.refuse(unknown[0], "no such field")
+
+    def refuse(self, key: str, expected: str, found: str | None = None) -> NoReturn:
+        """Say that a field is not as expected.
+
+        Raises:
+            FuserError: always.
+        """
+        shown = _json(self.values[key]) if found is None else found
+        raise FuserError(
+            f"{self.name}: {self._where(key)} is {_shortened(shown)}, expected {expected}. {REMEDY}"
+        )
+
+    def _checked(self, key: str, is_right: Callable[[Any], bool], expected: str) -> Any:
+        if key not in self.values:
+            raise FuserError(
+                f"{self.name}: {self._where(key)} is missing, expected {expected}. {REMEDY}"
+            )
+        self._read.add(key)
+        if not is_right(self.values[key]):
+            self.refuse(key, expected)
+        return self.values[key]
+
+    def _where(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _are_names(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and all(isinstance(name, str) and name for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _shortened(text: str, longest: int = 60) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."
