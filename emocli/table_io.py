@@ -54,16 +54,32 @@ def read_table(path: str, *, name: str | None = None) -> PredictionTable:
         MissingDependency: a Parquet file without pyarrow.
     """
     shown = name or ("standard input" if path == STDIN else path)
-    data = _read_bytes(path, shown)
+    folder = "" if path == STDIN else os.path.dirname(path)
+    return parse_table(_read_bytes(path, shown), shown, kind=format_of(path), folder=folder)
+
+
+def parse_table(
+    data: bytes, name: str, *, kind: str | None = None, folder: str = ""
+) -> PredictionTable:
+    """A table from the bytes of a file.
+
+    Args:
+        data: the whole content.
+        name: what to call the table in an error.
+        kind: one of `FORMATS`; recognised by content where it is None.
+        folder: folder that relative paths in ``file`` start from.
+
+    Raises:
+        TableError: the content is empty or not a table.
+        MissingDependency: Parquet without pyarrow.
+    """
     if not data.strip():
         raise TableError(
-            f"{shown}: empty, expected a table with a header line. "
+            f"{name}: empty, expected a table with a header line. "
             f"Check that the command before it succeeded."
         )
-    kind = (format_of(path) if path != STDIN else None) or _recognise(data)
-    folder = "" if path == STDIN else os.path.dirname(path)
-    columns = _READERS[kind](data, shown)
-    return PredictionTable.from_columns(_canonical(columns), folder=folder, name=shown)
+    columns = _READERS[kind or _recognise(data)](data, name)
+    return PredictionTable.from_columns(_canonical(columns), folder=folder, name=name)
 
 
 def write_table(table: PredictionTable, destination: str, kind: str) -> None:

@@ -152,7 +152,14 @@ class WaveformStream:
             if not self._broken:
                 yield resampler.resample_chunk(waveform) if resampler else waveform
         if resampler and not self._broken:
-            yield resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+            rest = resampler.resample_chunk(np.empty(0, dtype=np.float32), last=True)
+            yield rest
+            if 0 < self.duration * self._sampling_rate < 1 and len(rest) == 0:
+                raise AudioError(
+                    f"{self.name}: {self.duration:.6f} s are less than one sample at "
+                    f"{self._sampling_rate} Hz, expected a longer recording. "
+                    f"Check its sampling rate of {source.sampling_rate} Hz."
+                )
 
     def _heard(self, frames: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
         """The mean over channels, counted in."""

@@ -1,0 +1,219 @@
+"""PATH arguments as utterances: files, folders, patterns, manifests and standard input."""
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emocli.audio.find import expand_pattern, find_recordings, is_pattern
+from emocli.errors import AudioError
+from emocli.table import (
+    DIMENSIONS,
+    KEY_COLUMNS,
+    MEASURES,
+    PROBABILITY_PREFIX,
+    REMARK_COLUMNS,
+    PredictionTable,
+    listing,
+)
+from emocli.table_io import STDIN, format_of, parse_table, read_table
+
+_NOT_CARRIED = frozenset((*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS))
+_FIRST_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What gets a row: a recording, or a segment of one.
+
+    Attributes:
+        file: the path as the user gave it, with ``/`` between folders.
+        path: where the recording is, if it is anywhere.
+        start: seconds at which the segment starts; None for the beginning.
+        end: seconds at which the segment ends; None for the end.
+        carried: other columns of the table that named it.
+        note: doubts that the table has about it.
+        error: why the step before had no result for it.
+    """
+
+    file: str
+    path: Path
+    start: float | None = None
+    end: float | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the arguments of a command came to.
+
+    Attributes:
+        utterances: in the order of the arguments, each once.
+        remarks: sentences for the user on what was left out or replaced.
+        folder: where relative paths of ``file`` start from, if a single table named them all;
+            else empty for the working folder.
+    """
+
+    utterances: tuple[Utterance, ...]
+    remarks: tuple[str, ...] = ()
+    folder: str = ""
+
+
+PathLike = str | os.PathLike[str]
+
+
+def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Inputs:
+    """Utterances of files, folders, patterns, manifests and ``"-"``.
+
+    A folder stands for all recordings in it and below. A pattern with ``*``, ``?`` or ``[`` that
+    the shell left alone is expanded here. A table (CSV, TSV, JSON, JSON Lines, Parquet) stands
+    for the recordings in its ``file`` column; ``start`` and ``end`` in seconds make segments of
+    them and other columns are carried through. Standard input is a table, or a list of paths one
+    a line or separated by null bytes. A file that is named and does not exist is an utterance all
+    the same: it gets a row that says so.
+
+    Args:
+        paths: one or several arguments, or a table.
+
+    Raises:
+        AudioError: a folder without recordings, a pattern that matches nothing, or nothing at
+            all on standard input.
+        TableError: a manifest that is not a table.
+    """
+    arguments = [paths] if isinstance(paths, (str, os.PathLike, PredictionTable)) else list(paths)
+    groups = [_argument(argument) for argument in arguments]
+    unique, n_repeated, first = _unique(utterance for group in groups for utterance in group[0])
+    remarks = [remark for group in groups for remark in group[1]]
+    if n_repeated:
+        remarks.append(f"Left out {n_repeated} inputs that are there already, such as {first}.")
+    folder = groups[0][2] if len(groups) == 1 else ""
+    return Inputs(tuple(unique), tuple(remarks), folder)
+
+
+_Group = tuple[list[Utterance], list[str], str]
+
+
+def _argument(argument: PathLike | PredictionTable) -> _Group:
+    """Utterances, remarks and folder of one argument."""
+    if isinstance(argument, PredictionTable):
+        return _table_utterances(argument, "the table")
+    text = os.fspath(argument)
+    if text == STDIN:
+        return _standard_input(sys.stdin.buffer.read())
+    if format_of(text) and not os.path.isdir(text) and not is_pattern(text):
+        return _table_utterances(read_table(text), text)
+    return list(_recordings(text)), [], ""
+
+
+def _recordings(argument: str) -> Iterator[Utterance]:
+    """Utterances of a file, a folder or a pattern."""
+    if os.path.isdir(argument):
+        yield from (_whole(path) for path in find_recordings(argument))
+    elif is_pattern(argument):
+        for path in expand_pattern(argument):
+            yield from _recordings(path)
+    else:
+        yield _whole(argument)
+
+
+def _whole(path: str) -> Utterance:
+    return Utterance(file=_written(path), path=Path(path))
+
+
+def _written(path: str) -> str:
+    """A path with ``/`` between folders, as tables have it."""
+    return path.replace(os.sep, "/")
+
+
+def _standard_input(data: bytes) -> _Group:
+    """Utterances of a table, or of a list of paths."""
+    if not data.strip():
+        raise AudioError(
+            "standard input: empty, expected a table or a list of paths. "
+            "Check that the command before it succeeded."
+        )
+    if is_table(data):
+        return _table_utterances(parse_table(data, "standard input"), "standard input")
+    paths = os.fsdecode(data).split("\0" if b"\0" in data else "\n")
+    named = (path.rstrip("\r") for path in paths)
+    return [found for path in named if path for found in _recordings(path)], [], ""
+
+
+def is_table(data: bytes) -> bool:
+    r"""Whether bytes are a table with a ``file`` column rather than a list of paths.
+
+    Example:
+        >>> is_table(b"file,speaker\na.wav,1\n"), is_table(b"b/file.wav\na.wav\n")
+        (True, False)
+    """
+    start = data[:_FIRST_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith((b"{", b"[", b"PAR1")):
+        return True
+    header = start.splitlines()[0].replace(b"\t", b",").split(b",")
+    return b"file" in [name.strip(b' "') for name in header]
+
+
+def _table_utterances(table: PredictionTable, name: str) -> _Group:
+    """Utterances of the rows of a table."""
+    replaced = [
+        column
+        for column in table.columns
+        if column in ("label", *DIMENSIONS) or column.startswith(PROBABILITY_PREFIX)
+    ]
+    remarks = (
+        [f"{name}: {listing(replaced)} of the input give way to the new prediction."]
+        if replaced
+        else []
+    )
+    carried = [
+        column
+        for column in table.columns
+        if column not in _NOT_CARRIED and not column.startswith(PROBABILITY_PREFIX)
+    ]
+    utterances = [_row_utterance(row, carried, table.folder) for row in table.rows()]
+    return utterances, remarks, table.folder
+
+
+def _row_utterance(row: Mapping[str, Any], carried: Sequence[str], folder: str) -> Utterance:
+    file = row["file"]
+    return Utterance(
+        file=_written(file),
+        path=_located(file, folder),
+        start=_seconds(row.get("start")),
+        end=_seconds(row.get("end")),
+        carried={column: row[column] for column in carried},
+        note=row.get("note", ""),
+        error=row.get("error", ""),
+    )
+
+
+def _located(file: str, folder: str) -> Path:
+    """Where a file of a table is: from the table's folder, else from the working folder."""
+    beside = Path(folder, file)
+    return (
+        Path(file) if folder and not os.path.lexists(beside) and os.path.lexists(file) else beside
+    )
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _unique(utterances: Iterable[Utterance]) -> tuple[list[Utterance], int, str]:
+    """Utterances without repetitions, how many there were, and the first file repeated."""
+    seen = set()
+    unique = []
+    repeated = []
+    for utterance in utterances:
+        key = (os.path.abspath(utterance.path), utterance.start, utterance.end)
+        if key in seen:
+            repeated.append(utterance.file)
+            continue
+        seen.add(key)
+        unique.append(utterance)
+    return unique, len(repeated), repeated[0] if repeated else ""

@@ -1,0 +1,100 @@
+"""Predicting emotions of whatever the arguments name: the use case behind ``emocli predict``."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from emocli.models.protocol import Recognizer
+from emocli.pipeline.inputs import PathLike, Utterance, read_inputs
+from emocli.pipeline.progress import ProgressCallback
+from emocli.pipeline.scoring import DEFAULT_OPTIONS, PredictOptions, Row
+from emocli.pipeline.speech import predict_utterances
+from emocli.pipeline.texts import predict_texts
+from emocli.table import PredictionTable
+
+
+def predict(
+    paths: PathLike | PredictionTable | Sequence[PathLike],
+    model: str | Sequence[str] = "builtin",
+    *,
+    windows: bool = False,
+    window_seconds: float = 12.0,
+    hop_seconds: float | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    offline: bool = False,
+    progress: ProgressCallback | None = None,
+    remark: Callable[[str], None] | None = None,
+) -> PredictionTable:
+    """Emotions of recordings, or of their transcripts if the model reads text.
+
+    A recording that cannot be used has a row with an ``error`` and without a prediction.
+
+    Args:
+        paths: files, folders, patterns, manifests, ``"-"`` for standard input, or a table.
+        model: ``"builtin"``, an alias, ``"hf:owner/name@revision"`` or a folder; several give
+            the rows of each.
+        windows: one row for each window instead of one for each utterance.
+        window_seconds: longest stretch of a recording that goes through a model.
+        hop_seconds: from the start of one window to the next; the window by default.
+        batch_size: most utterances or windows at once; None for a size that suits the model.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        offline: use only what is on this machine.
+        progress: called now and then with how far the run has come.
+        remark: called with sentences on inputs that were left out or columns that were replaced.
+
+    Returns:
+        One row for each utterance (or window) and model, in the order of the inputs.
+
+    Raises:
+        AudioError: a folder without recordings, a pattern that matches nothing, or a window or
+            hop out of its range.
+        TableError: a manifest that is not a table.
+        ModelError: a model that cannot be used.
+        ModelUnavailable: a model that is not on this machine and could not be fetched.
+    """
+    inputs = read_inputs(paths)
+    if remark is not None:
+        for sentence in inputs.remarks:
+            remark(sentence)
+    recognizers = load_recognizers(model, device=device, dtype=dtype, offline=offline)
+    options = PredictOptions(windows, window_seconds, hop_seconds, batch_size)
+    rows = list(predict_rows(inputs.utterances, recognizers, options, progress))
+    return PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
+
+
+def load_recognizers(
+    model: str | Sequence[str], *, device: str = "auto", dtype: str = "auto", offline: bool = False
+) -> list[Recognizer]:
+    """The models of one or several names, loaded, each once.
+
+    Raises:
+        ModelError: a model that cannot be used.
+        ModelUnavailable: a model that is not on this machine and could not be fetched.
+    """
+    from emocli.models.registry import resolve
+
+    names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
+    return [resolve(name, device=device, dtype=dtype, offline=offline) for name in names]
+
+
+def predict_rows(
+    utterances: Sequence[Utterance],
+    recognizers: Sequence[Recognizer],
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: ProgressCallback | None = None,
+) -> Iterator[Row]:
+    """Rows of all speech models and then of all text models.
+
+    Within each of the two all rows of an utterance follow one another, in the order of the
+    inputs. Progress starts anew for the text models.
+
+    Raises:
+        AudioError: window or hop are out of their ranges.
+    """
+    speech = [one for one in recognizers if one.card.modality == "speech"]
+    text = [one for one in recognizers if one.card.modality == "text"]
+    if speech:
+        yield from predict_utterances(utterances, speech, options, progress)
+    if text:
+        yield from predict_texts(utterances, text, options, progress)

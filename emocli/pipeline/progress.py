@@ -1,0 +1,78 @@
+"""How far a run has come, for whoever shows it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        utterances_done: utterances with a result, failed ones among them.
+        n_utterances: all of them.
+        seconds_done: seconds of audio that went through the models; 0 for text.
+        expected_seconds: estimate of all seconds of audio; NaN before the first header was read
+            and for text.
+        n_failed: utterances with an error.
+    """
+
+    utterances_done: int = 0
+    n_utterances: int = 0
+    seconds_done: float = 0.0
+    expected_seconds: float = math.nan
+    n_failed: int = 0
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class Tally:
+    """Counts what is done and tells a callback.
+
+    Args:
+        n_utterances: how many there are.
+        callback: what to tell, None for nothing.
+
+    Attributes:
+        headers: length by its header of each recording that was begun, in seconds, by its place
+            among the utterances. Threads may add to it.
+    """
+
+    def __init__(self, n_utterances: int, callback: ProgressCallback | None) -> None:
+        self.headers: dict[int, float] = {}
+        self._n_utterances = n_utterances
+        self._callback = callback
+        self._done = 0
+        self._failed = 0
+        self._seconds = 0.0
+
+    def heard(self, seconds: float) -> None:
+        """Some audio went through the models."""
+        self._seconds += seconds
+
+    def finished(self, *, failed: bool) -> None:
+        """An utterance has all its rows."""
+        self._done += 1
+        self._failed += failed
+
+    def report(self) -> None:
+        """Tell the callback."""
+        if self._callback is not None:
+            self._callback(
+                Progress(
+                    utterances_done=self._done,
+                    n_utterances=self._n_utterances,
+                    seconds_done=self._seconds,
+                    expected_seconds=self._expected_seconds(),
+                    n_failed=self._failed,
+                )
+            )
+
+    def _expected_seconds(self) -> float:
+        """All seconds, if the headers not read yet say the same on average as those read."""
+        known = [seconds for seconds in list(self.headers.values()) if not math.isnan(seconds)]
+        if not known:
+            return math.nan
+        return max(sum(known) / len(known) * self._n_utterances, self._seconds)

@@ -1,0 +1,165 @@
+"""What speech and text models have in common: options, scoring with a fallback, and rows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli import posteriors
+from emocli.audio.quality import join_remarks
+from emocli.errors import EmocliError
+from emocli.models.protocol import ModelCard, Recognizer
+from emocli.pipeline.inputs import Utterance
+from emocli.table import PROBABILITY_PREFIX
+
+Row = dict[str, Any]
+
+Score = NDArray[np.float64] | str
+"""Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none."""
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to predict.
+
+    Attributes:
+        windows: one row for each window instead of one for each utterance.
+        window_seconds: longest stretch that goes through a model.
+        hop_seconds: from the start of one window to the next; the window by default.
+        batch_size: most utterances or windows that a model is given at once; None leaves it to
+            the model.
+        n_threads: recordings decoded at a time.
+    """
+
+    windows: bool = False
+    window_seconds: float = 12.0
+    hop_seconds: float | None = None
+    batch_size: int | None = None
+    n_threads: int = 2
+
+
+DEFAULT_OPTIONS = PredictOptions()
+
+
+def score(
+    recognizer: Recognizer, contents: Sequence[Any], batch_size: int | None = None
+) -> list[Score]:
+    """Posteriors, or dimensions, of utterances; one that the model refuses costs no other.
+
+    Args:
+        recognizer: the model.
+        contents: waveforms of shape (n_samples,), or texts.
+        batch_size: most of them at once, those of like length together; None leaves it to the
+            model.
+
+    Returns:
+        One score for each utterance, in their order.
+    """
+    order = np.argsort([len(content) for content in contents], kind="stable")
+    size = batch_size or max(1, len(contents))
+    scores: list[Score] = [""] * len(contents)
+    for first in range(0, len(contents), size):
+        batch = order[first : first + size]
+        found = _score_batch(recognizer, [contents[index] for index in batch])
+        for index, one in zip(batch, found, strict=True):
+            scores[index] = one
+    return scores
+
+
+def _score_batch(recognizer: Recognizer, contents: Sequence[Any]) -> list[Score]:
+    """Scores of a batch; if it fails, of each utterance alone."""
+    try:
+        outputs = recognizer.logits(contents)
+    except EmocliError as error:
+        if len(contents) == 1:
+            return [str(error)]
+        return [_score_batch(recognizer, [content])[0] for content in contents]
+    return _scores(np.asarray(outputs, dtype=np.float64), recognizer.card)
+
+
+def _scores(outputs: NDArray[np.float64], card: ModelCard) -> list[Score]:
+    """Scores of a model's outputs, shape (n_utterances, n_outputs)."""
+    finite = np.asarray(np.isfinite(outputs).all(axis=1))
+    values = np.where(finite[:, np.newaxis], outputs, 0.0)
+    if card.labels:
+        make = posteriors.sigmoid_posterior if card.multi_label else posteriors.softmax
+        values = make(values)
+    broken = (
+        f"{card.identifier} gave scores that are not numbers, expected finite ones. "
+        f"Try --dtype fp32."
+    )
+    return [value if good else broken for value, good in zip(values, finite, strict=True)]
+
+
+def weighted_mean(scores: Sequence[Score], weights: Sequence[float]) -> Score:
+    """The mean of scores, or the first reason why one is missing.
+
+    Args:
+        scores: at least one.
+        weights: such as durations in seconds, each above 0.
+    """
+    for one in scores:
+        if isinstance(one, str):
+            return one
+    return np.average(np.stack([np.asarray(one) for one in scores]), axis=0, weights=weights)
+
+
+def about(utterance: Utterance, found: Score) -> Score:
+    """A score as it is; the reason why there is none, with the file in front."""
+    return f"{utterance.file}: {found}" if isinstance(found, str) else found
+
+
+def prediction_row(
+    utterance: Utterance,
+    card: ModelCard,
+    found: Score | None,
+    *,
+    start: float | None,
+    end: float | None,
+    notes: Sequence[str] = (),
+) -> Row:
+    """A row of the table.
+
+    Args:
+        utterance: what the row is about.
+        card: the model that the row is by.
+        found: its score, why there is none, or None for no prediction and no error.
+        start: seconds.
+        end: seconds.
+        notes: doubts, after those that the utterance came with.
+    """
+    given = not (found is None or isinstance(found, str))
+    values = np.asarray(found) if given else np.full(len(card.outputs), math.nan)
+    return {
+        "file": utterance.file,
+        "start": _rounded(start),
+        "end": _rounded(end),
+        "model": card.identifier,
+        **(_emotions(values, card.labels) if card.labels else _dimensions(values, card.dimensions)),
+        "note": join_remarks(utterance.note, *notes),
+        "error": found if isinstance(found, str) else "",
+        **utterance.carried,
+    }
+
+
+def _rounded(seconds: float | None) -> float:
+    return math.nan if seconds is None else round(seconds, 3)
+
+
+def _emotions(probs: NDArray[np.float64], labels: Sequence[str]) -> Row:
+    """Label, posterior and what follows from it; empty where the posterior is NaN."""
+    best = int(posteriors.top(probs))
+    return {
+        "label": labels[best] if best >= 0 else "",
+        **{PROBABILITY_PREFIX + name: float(p) for name, p in zip(labels, probs, strict=True)},
+        "entropy": float(posteriors.entropy(probs)),
+        "varentropy": float(posteriors.varentropy(probs)),
+        "margin": float(posteriors.margin(probs)),
+    }
+
+
+def _dimensions(values: NDArray[np.float64], names: Sequence[str]) -> Row:
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

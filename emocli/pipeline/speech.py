@@ -1,0 +1,271 @@
+"""Emotions of recordings.
+
+Recordings are decoded ahead of the models in threads and cut into windows while they are read, so
+that neither many recordings nor a long one are ever in memory as a whole. The windows of many
+recordings go through a model together; rows come out in the order of the inputs.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.audio.decode import WaveformStream, resample
+from emocli.audio.quality import Level, join_remarks, quality_remarks
+from emocli.audio.windows import MIN_TAIL_SECONDS, WindowPlan, cut_stream, plan_windows
+from emocli.errors import EmocliError
+from emocli.models.protocol import ModelCard, Recognizer
+from emocli.pipeline.ahead import run_ahead
+from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.scoring import (
+    DEFAULT_OPTIONS,
+    PredictOptions,
+    Row,
+    Score,
+    about,
+    prediction_row,
+    score,
+    weighted_mean,
+)
+
+AHEAD_SECONDS = 1200.0
+"""Seconds of audio that may wait for a model: 77 MB at 16 kHz."""
+
+POOL_WINDOWS = 64
+POOL_SECONDS = 480.0
+"""Windows that a model is given at once where no batch size is set, for it to arrange in batches
+of like length: 64 short utterances, or 40 windows of 12 s, 31 MB at 16 kHz."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a recording as a model hears it.
+
+    Attributes:
+        start: seconds in the recording.
+        end: seconds in the recording.
+        samples: waveform of shape (n_samples,).
+        note: doubts about this stretch.
+    """
+
+    start: float
+    end: float
+    samples: NDArray[np.float32]
+    note: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The end of an utterance: all its windows have come, or an error instead of the rest.
+
+    Attributes:
+        utterance: which one.
+        start: seconds at which it starts.
+        end: seconds at which it ends, as measured.
+        note: doubts about it as a whole.
+        error: why it cannot be used.
+    """
+
+    utterance: Utterance
+    start: float = math.nan
+    end: float = math.nan
+    note: str = ""
+    error: str = ""
+
+
+@dataclass
+class _Collected:
+    """Windows of one utterance with one model's scores, as far as they have come."""
+
+    windows: list[Window] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+
+    def add(self, window: Window, found: Score) -> None:
+        # Without its samples, or the windows of a long recording would stay in memory.
+        empty = np.empty(0, dtype=np.float32)
+        self.windows.append(Window(window.start, window.end, empty, window.note))
+        self.scores.append(found)
+
+
+def predict_utterances(
+    utterances: Sequence[Utterance],
+    recognizers: Sequence[Recognizer],
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: ProgressCallback | None = None,
+) -> Iterator[Row]:
+    """Rows of speech models, in the order of the utterances and, for each, of the models.
+
+    A recording is decoded once for all models. Without ``options.windows`` its row has the mean
+    of its windows' posteriors (or dimensions), weighted by their durations.
+
+    Args:
+        utterances: what gets a row.
+        recognizers: speech models, at least one.
+        options: windows and batches.
+        progress: called with how far the run has come whenever a batch is done.
+
+    Yields:
+        Rows with the columns of the table. An utterance that cannot be used has one row with an
+        ``error`` for each model and no prediction.
+
+    Raises:
+        AudioError: window or hop are out of their ranges.
+    """
+    rate = max(one.card.sampling_rate for one in recognizers)
+    plan = plan_windows(
+        rate,
+        window_seconds=options.window_seconds,
+        hop_seconds=options.hop_seconds,
+        min_seconds=max(MIN_TAIL_SECONDS, *(one.card.min_seconds for one in recognizers)),
+    )
+    tally = Tally(len(utterances), progress)
+    cards = [one.card for one in recognizers]
+    collected = [_Collected() for _ in cards]
+    for pool in _pools(_listen(utterances, rate, plan, options, tally), options.batch_size):
+        windows = [event for event in pool if isinstance(event, Window)]
+        scores = [iter(_score(one, windows, rate, options.batch_size)) for one in recognizers]
+        for event in pool:
+            if isinstance(event, Window):
+                for part, found in zip(collected, scores, strict=True):
+                    part.add(event, next(found))
+                tally.heard(min(event.seconds, plan.hop_samples / rate))
+                continue
+            rows = [
+                row
+                for card, part in zip(cards, collected, strict=True)
+                for row in _rows(event, part, card, options.windows)
+            ]
+            collected = [_Collected() for _ in cards]
+            tally.finished(failed=any(row["error"] for row in rows))
+            yield from rows
+        tally.report()
+
+
+def _listen(
+    utterances: Sequence[Utterance],
+    rate: int,
+    plan: WindowPlan,
+    options: PredictOptions,
+    tally: Tally,
+) -> Iterator[Window | Heard]:
+    """The windows of each utterance and then its end, decoded ahead."""
+
+    def hear(job: tuple[int, Utterance]) -> Iterator[Window | Heard]:
+        index, utterance = job
+        stream = WaveformStream(
+            utterance.path, rate, start=utterance.start, stop=utterance.end, name=utterance.file
+        )
+        try:
+            for window in hear_windows(stream, rate, plan, judge=options.windows):
+                tally.headers[index] = stream.expected_seconds
+                yield window
+        except EmocliError as error:
+            yield Heard(utterance, error=str(error))
+            return
+        end = stream.start + stream.duration
+        yield Heard(utterance, stream.start, end, join_remarks(*stream.remarks))
+
+    return run_ahead(
+        enumerate(utterances),
+        hear,
+        cost=lambda event: event.seconds if isinstance(event, Window) else 0.0,
+        budget=AHEAD_SECONDS,
+        n_threads=options.n_threads,
+    )
+
+
+def hear_windows(
+    stream: WaveformStream, rate: int, plan: WindowPlan, *, judge: bool = False
+) -> Iterator[Window]:
+    """Windows of a recording as it is decoded.
+
+    Args:
+        stream: the recording, not yet read.
+        rate: Hz of the stream.
+        plan: lengths of windows.
+        judge: give each window a note of its own.
+
+    Raises:
+        AudioError: the recording cannot be used.
+        MissingDependency: its format needs PyAV.
+    """
+    for first, samples in cut_stream(stream, plan):
+        start = stream.start + first / rate
+        note = join_remarks(*quality_remarks(Level.of(samples))) if judge else ""
+        yield Window(start, start + len(samples) / rate, samples, note)
+
+
+def _pools(
+    events: Iterable[Window | Heard], batch_size: int | None
+) -> Iterator[list[Window | Heard]]:
+    """Events gathered until their windows are enough to give to a model at once."""
+    pool: list[Window | Heard] = []
+    n_windows, seconds = 0, 0.0
+    for event in events:
+        pool.append(event)
+        if isinstance(event, Window):
+            n_windows, seconds = n_windows + 1, seconds + event.seconds
+        # Several batches, so that there is something to choose from for like lengths.
+        full = n_windows >= max(POOL_WINDOWS, batch_size or 0) or seconds >= POOL_SECONDS
+        if full or len(pool) >= 4 * POOL_WINDOWS:
+            yield pool
+            pool, n_windows, seconds = [], 0, 0.0
+    if pool:
+        yield pool
+
+
+def _score(
+    recognizer: Recognizer, windows: Sequence[Window], rate: int, batch_size: int | None
+) -> list[Score]:
+    """Scores of windows at the model's own rate and not below its shortest length."""
+    card = recognizer.card
+    shortest = math.ceil(card.min_seconds * card.sampling_rate)
+    waveforms = [resample(window.samples, rate, card.sampling_rate) for window in windows]
+    padded = [
+        np.pad(waveform, (0, shortest - len(waveform))) if len(waveform) < shortest else waveform
+        for waveform in waveforms
+    ]
+    return score(recognizer, padded, batch_size)
+
+
+def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> Iterator[Row]:
+    """The rows of an utterance by one model."""
+    utterance = heard.utterance
+    if heard.error:
+        yield prediction_row(utterance, card, heard.error, start=utterance.start, end=utterance.end)
+    elif by_window:
+        for window, found in zip(part.windows, part.scores, strict=True):
+            yield prediction_row(
+                utterance,
+                card,
+                about(utterance, found),
+                start=window.start,
+                end=window.end,
+                notes=(window.note, _too_short(window.seconds, card)),
+            )
+    else:
+        weights = [window.seconds for window in part.windows]
+        # What a manifest calls the segment stays its name, to a millisecond.
+        yield prediction_row(
+            utterance,
+            card,
+            about(utterance, weighted_mean(part.scores, weights)),
+            start=heard.start if utterance.start is None else utterance.start,
+            end=heard.end if utterance.end is None else utterance.end,
+            notes=(heard.note, _too_short(heard.end - heard.start, card)),
+        )
+
+
+def _too_short(seconds: float, card: ModelCard) -> str:
+    """A remark on a recording that was padded to what the model takes."""
+    if seconds >= card.min_seconds:
+        return ""
+    return f"too short ({seconds:.2f} s, padded to {card.min_seconds:g} s)"

@@ -1,0 +1,130 @@
+"""Emotions and sentiments of transcripts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from emocli.errors import MissingText
+from emocli.models.protocol import Recognizer
+from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.scoring import (
+    DEFAULT_OPTIONS,
+    PredictOptions,
+    Row,
+    Score,
+    about,
+    prediction_row,
+    score,
+)
+
+POOL_TEXTS = 256
+"""Texts that a model is given at once where no batch size is set, to arrange in batches."""
+
+NO_WORDS = "no words"
+
+
+def predict_texts(
+    utterances: Sequence[Utterance],
+    recognizers: Sequence[Recognizer],
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: ProgressCallback | None = None,
+) -> Iterator[Row]:
+    """Rows of text models, in the order of the utterances and, for each, of the models.
+
+    The text is that of the column ``text``, else of ``name.txt`` beside ``name.wav``; the
+    recording itself need not be there. An utterance without any text has an error. One whose
+    transcript is empty, because nobody spoke, has neither a prediction nor an error but the note
+    "no words": there is nothing to predict from, and nothing went wrong.
+
+    Args:
+        utterances: what gets a row.
+        recognizers: text models, at least one. A model with a method ``remarks(texts)`` adds one
+            remark for each text to its note.
+        options: the batch size; windows do not concern texts.
+        progress: called with how far the run has come whenever a batch is done.
+
+    Yields:
+        Rows with the columns of the table, ``text`` among them.
+    """
+    tally = Tally(len(utterances), progress)
+    rest = iter(utterances)
+    while pool := list(islice(rest, max(POOL_TEXTS, options.batch_size or 0))):
+        read = [read_text(utterance) for utterance in pool]
+        by_model = [_rows(read, one, options.batch_size) for one in recognizers]
+        for rows in zip(*by_model, strict=True):
+            tally.finished(failed=any(row["error"] for row in rows))
+            yield from rows
+        tally.report()
+
+
+@dataclass(frozen=True)
+class Read:
+    """An utterance and what was said in it.
+
+    Attributes:
+        utterance: with its text among the carried columns, if it has one.
+        text: what was said, without blanks around it; empty where nobody spoke.
+        error: why there is no text.
+    """
+
+    utterance: Utterance
+    text: str = ""
+    error: str = ""
+
+
+def read_text(utterance: Utterance) -> Read:
+    """An utterance with its text, or with the reason why it has none."""
+    try:
+        text = find_text(utterance)
+    except MissingText as error:
+        return Read(utterance, error=utterance.error or str(error))
+    return Read(replace(utterance, carried={**utterance.carried, "text": text}), text.strip())
+
+
+def find_text(utterance: Utterance) -> str:
+    """The transcript of an utterance; empty where nobody spoke.
+
+    Raises:
+        MissingText: there is none, or the file that should hold it cannot be read.
+    """
+    given = str(utterance.carried.get("text", ""))
+    if given.strip() or ("text" in utterance.carried and not utterance.error):
+        return given
+    beside = utterance.path.with_suffix(".txt")
+    # The file tells of the whole recording, not of a segment.
+    if utterance.start is None and utterance.end is None and beside.is_file():
+        try:
+            return beside.read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise MissingText(
+                f"{utterance.file}: its transcript {beside.name} cannot be read ({error}), "
+                f"expected UTF-8 text. Correct the file."
+            ) from None
+    raise MissingText(
+        f"{utterance.file}: no transcript, expected a column text in a table or {beside.name} "
+        f"beside the recording. Make one with emocli transcribe."
+    )
+
+
+def _rows(read: Sequence[Read], recognizer: Recognizer, batch_size: int | None) -> list[Row]:
+    """A row by one model for each utterance."""
+    card = recognizer.card
+    texts = [one.text for one in read if one.text]
+    found = iter(score(recognizer, texts, batch_size) if texts else [])
+    remarks = iter(
+        recognizer.remarks(texts) if hasattr(recognizer, "remarks") else [""] * len(texts)
+    )
+    rows = []
+    for one in read:
+        utterance = one.utterance
+        result: Score | None = one.error or None
+        note = "" if one.error else NO_WORDS
+        if one.text:
+            result, note = about(utterance, next(found)), next(remarks)
+        rows.append(
+            prediction_row(
+                utterance, card, result, start=utterance.start, end=utterance.end, notes=(note,)
+            )
+        )
+    return rows
