@@ -141,9 +141,7 @@ def summary(table: PredictionTable) -> RenderableType:
 def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
     heading = Text.assemble((printable(model), "bold"), f"  {len(rows)} predictions")
     if not rows.labels:
-        means = [
-            f"mean {name} {np.nanmean(rows[name]):.3f}" for name in DIMENSIONS if name in rows
-        ]
+        means = [f"mean {name} {np.nanmean(rows[name]):.3f}" for name in DIMENSIONS if name in rows]
         return [heading, Text("  " + "  ".join(means))]
     counts = Counter(label for label in rows["label"].tolist() if label)
     grid = Table.grid(padding=(0, 2))
@@ -151,7 +149,9 @@ def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
         share = count / max(len(rows), 1)
         grid.add_row(f"  {printable(label)}", str(count), bar(share), f"{share:4.0%}")
     entropy = rows["entropy"]
-    least = [index for index in np.argsort(-entropy)[:LEAST_CERTAIN] if not np.isnan(entropy[index])]
+    least = [
+        index for index in np.argsort(-entropy)[:LEAST_CERTAIN] if not np.isnan(entropy[index])
+    ]
     tail = Text(f"  mean entropy {np.nanmean(entropy):.3f} nats", end="")
     names = ", ".join(f"{printable(rows['file'][i])} ({entropy[i]:.2f})" for i in least)
     return [heading, grid, tail, Text(f"  least certain: {names}")]
@@ -181,4 +181,3 @@ def cautions(table: PredictionTable) -> list[str]:
                 f"Its labels say next to nothing about these recordings."
             )
     return found
-

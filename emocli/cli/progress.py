@@ -1,0 +1,85 @@
+"""A line on a terminal that says how far a run has come, how fast it is and when it will end."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+from emocli.cli.console import Talk, err
+from emocli.pipeline.progress import Progress as State
+from emocli.pipeline.progress import ProgressCallback
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``m:ss`` or ``h:mm:ss``.
+
+    Example:
+        >>> clock(75), clock(3675)
+        ('1:15', '1:01:15')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def pace(state: State, elapsed_seconds: float) -> str:
+    """Seconds of audio per second, and the time that is left if it goes on like this.
+
+    Args:
+        state: how far the run has come.
+        elapsed_seconds: since its start.
+    """
+    if elapsed_seconds <= 0 or not state.utterances_done:
+        return ""
+    share = state.utterances_done / state.n_utterances
+    parts = []
+    if state.seconds_done:
+        parts.append(f"{state.seconds_done / elapsed_seconds:,.0f} s of audio per second")
+        if not math.isnan(state.expected_seconds):
+            share = state.seconds_done / max(state.expected_seconds, state.seconds_done)
+    if 0 < share < 1:
+        parts.append(f"{clock(elapsed_seconds * (1 - share) / share)} left")
+    return ", ".join(parts)
+
+
+class _Pace(ProgressColumn):
+    """The pace of the run, from the state that the task carries."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["pace"], style="dim")
+
+
+@contextmanager
+def shown(talk: Talk, what: str) -> Iterator[ProgressCallback | None]:
+    """A callback that draws progress while the block runs; None where nobody would see it.
+
+    Args:
+        talk: decides whether there is a terminal to draw on.
+        what: a noun in the plural, such as ``"recordings"``.
+    """
+    if not talk.live:
+        yield None
+        return
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=30),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} {task.description}"),
+        _Pace(),
+    )
+    with Progress(*columns, console=err(), transient=True) as progress:
+        task = progress.add_task(what, total=None, start=True, pace="", visible=False)
+        begun = time.monotonic()
+
+        def draw(state: State) -> None:
+            progress.update(
+                task,
+                total=state.n_utterances,
+                completed=state.utterances_done,
+                pace=pace(state, time.monotonic() - begun),
+                visible=True,
+            )
+
+        yield draw
