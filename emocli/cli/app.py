@@ -61,7 +61,7 @@ def load_command(name: str) -> Any:
     found = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
         return get_command(found)
-    single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     single.command(name, context_settings=_SETTINGS)(found)
     return get_command(single)
 
@@ -70,7 +70,7 @@ app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     context_settings=_SETTINGS,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
 
