@@ -113,6 +113,10 @@ def bca_interval(
 ) -> tuple[float, float]:
     """Bias-corrected and accelerated bootstrap interval.
 
+    Figures such as ECE grow when noise is added, so nearly all of their draws may lie above the
+    figure itself, and the correction then asks for draws beyond the last one. Where the corrected
+    interval would not hold its own figure, the draws are centred on the figure instead.
+
     Args:
         estimate: the figure itself.
         draws: the figure of each resampled table, shape (n_draws,); NaN is left out.
@@ -127,16 +131,16 @@ def bca_interval(
     draws = draws[~np.isnan(draws)]
     if math.isnan(estimate) or len(draws) == 0:
         return math.nan, math.nan
-    if np.ptp(draws) == 0:
-        return float(draws[0]), float(draws[0])
+    tails = ((1 - level) / 2, (1 + level) / 2)
     normal = NormalDist()
-    below = (np.sum(draws < estimate) + np.sum(draws <= estimate)) / (2 * len(draws))
-    # An estimate beyond all draws would ask for an infinite correction; half a draw is the least
-    # that so many draws can tell from nothing.
-    bias = normal.inv_cdf(min(max(below, 0.5 / len(draws)), 1 - 0.5 / len(draws)))
-    skew = _acceleration(left_out[~np.isnan(left_out)])
-    ends = [_corrected(normal, bias, skew, tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
-    low, high = np.quantile(draws, ends)
+    below = float(np.sum(draws < estimate) + np.sum(draws <= estimate)) / (2 * len(draws))
+    if 0 < below < 1:
+        bias = normal.inv_cdf(below)
+        skew = _acceleration(left_out[~np.isnan(left_out)])
+        low, high = np.quantile(draws, [_corrected(normal, bias, skew, tail) for tail in tails])
+        if low <= estimate <= high:
+            return float(low), float(high)
+    low, high = np.quantile(draws - np.median(draws), tails) + estimate
     return float(low), float(high)
 
 

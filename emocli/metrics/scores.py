@@ -266,7 +266,7 @@ def _label_scores(sample: Sample, units: NDArray[np.intp], n_units: int) -> Sequ
     return (_additive(counts, label_figures),)
 
 
-def label_figures(counts: NDArray[np.float64]) -> Figures:
+def label_figures(counts: classification.Counts) -> Figures:
     """Figures of matrices of counts, shape (n_draws, n_labels, n_labels + 1)."""
     return {
         "uar": classification.unweighted_average_recall(counts),

@@ -1,0 +1,348 @@
+"""``emocli eval``: predictions and truth in, figures out."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from emocli.cli.console import Talk, choose_format, complain, show
+from emocli.cli.eval_view import figures_view
+from emocli.cli.options import (
+    OUTPUT_PANEL,
+    Match,
+    MatchOption,
+    Output,
+    Quiet,
+    Root,
+    TruthColumn,
+    Verbose,
+)
+from emocli.errors import TableError
+from emocli.labels import canonical_labels
+from emocli.metrics.evaluation import Evaluation
+from emocli.pipeline.evaluate import LARGE, N_DRAWS, EvalOptions
+from emocli.pipeline.evaluate import evaluate as evaluate_tables
+from emocli.pipeline.pairing import Pairing
+from emocli.table_io import STDIN, read_table, replacing
+
+JOIN_PANEL = "Which rows"
+TRUST_PANEL = "Intervals and comparisons"
+GROUP_PANEL = "Groups and samples"
+
+
+class ReportFormat(StrEnum):
+    """Forms of an evaluation."""
+
+    TABLE = "table"
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+def evaluate(
+    tables: Annotated[
+        list[str],
+        typer.Argument(metavar="TABLE...", help="Predictions; - reads a pipe. Several: a ranking."),
+    ],
+    truth: Annotated[
+        str, typer.Option(metavar="TABLE", help="What is true: file and emotion, by default.")
+    ],
+    truth_column: TruthColumn = "emotion",
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="Evaluate only recordings whose truth is one of these.",
+            rich_help_panel=JOIN_PANEL,
+        ),
+    ] = "",
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Count recordings without a prediction as wrong.",
+            rich_help_panel=JOIN_PANEL,
+        ),
+    ] = False,
+    ignore_extra: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-extra",
+            help="Leave out predictions without a truth.",
+            rich_help_panel=JOIN_PANEL,
+        ),
+    ] = False,
+    match: MatchOption = Match.PATH,
+    root: Root = None,
+    exact_text: Annotated[
+        bool,
+        typer.Option(
+            "--exact-text",
+            help="Count case and punctuation as errors in WER and CER.",
+            rich_help_panel=JOIN_PANEL,
+        ),
+    ] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Test the difference from another system on the same recordings.",
+            rich_help_panel=TRUST_PANEL,
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help=f"Resampled tables for 95 % intervals; 0 for none. By default {N_DRAWS:,}, and "
+            f"none above {LARGE:,} recordings.",
+            rich_help_panel=TRUST_PANEL,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="What is resampled as a whole; single recordings where no table has it.",
+            rich_help_panel=TRUST_PANEL,
+        ),
+    ] = "speaker",
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of all chance.", rich_help_panel=TRUST_PANEL)
+    ] = 0,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Figures for each value of a column. May be given several times.",
+            rich_help_panel=GROUP_PANEL,
+        ),
+    ] = None,
+    balanced_draws: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Mean and sd over N samples with as many recordings of each label.",
+            rich_help_panel=GROUP_PANEL,
+        ),
+    ] = 0,
+    per_label: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Recordings of each label in a balanced sample.",
+            rich_help_panel=GROUP_PANEL,
+        ),
+    ] = 200,
+    train_table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="What the model was trained on: warns of speakers and sentences in both.",
+            rich_help_panel=GROUP_PANEL,
+        ),
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIGURE=X",
+            help="Exit 1 if a figure is lower, as in uar=0.6. May be given several times.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    fail_over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIGURE=X",
+            help="Exit 1 if a figure is higher, as in wer=0.2.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    output: Output = STDIN,
+    form: Annotated[
+        ReportFormat | None,
+        typer.Option(
+            "-f",
+            "--format",
+            envvar="EMOCLI_FORMAT",
+            help="Form of the figures. By default readable on a terminal and CSV in a pipe.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """How good predictions are, given the truth, and whether their probabilities are honest.
+
+    Emotions are compared where the truth has them, arousal, dominance and valence where both
+    tables do, and words where the truth has a column reference and the predictions have text.
+
+    Example: emocli predict clips/ | emocli eval - --truth clips/labels.csv --by speaker
+    """
+    kind = _form(output, form)
+    lower, upper = (_limits(given or [], flag) for given, flag in _flags(fail_under, fail_over))
+    options = EvalOptions(
+        pairing=Pairing(
+            truth_column=truth_column,
+            labels=canonical_labels([name for name in labels.split(",") if name.strip()]),
+            allow_missing=allow_missing,
+            ignore_extra=ignore_extra,
+            match=match.value,
+            root=root,
+            normalize=not exact_text,
+        ),
+        by=tuple(by or ()),
+        cluster=cluster,
+        n_draws=draws,
+        n_balanced=balanced_draws,
+        n_per_label=per_label,
+        seed=seed,
+    )
+    found = evaluate_tables(
+        [(_shown(path), read_table(path)) for path in tables],
+        read_table(truth),
+        options,
+        truth_name=_shown(truth),
+        train=read_table(train_table) if train_table else None,
+        compare=(_shown(compare), read_table(compare)) if compare else None,
+    )
+    _write(found, output, kind)
+    _remark(found, Talk(quiet, verbose), options)
+    _hold(found, lower, upper)
+
+
+def _flags(
+    under: list[str] | None, over: list[str] | None
+) -> tuple[tuple[list[str] | None, str], ...]:
+    return (under, "--fail-under"), (over, "--fail-over")
+
+
+def _shown(path: str) -> str:
+    return "standard input" if path == STDIN else path
+
+
+def _form(output: str, form: ReportFormat | None) -> str:
+    kind = choose_format(output, form.value if form else None)
+    if kind not in set(ReportFormat):
+        raise TableError(
+            f"{output}: figures cannot be written as {kind}, expected one of "
+            f"{', '.join(ReportFormat)}. Choose another suffix or add -f."
+        )
+    return kind
+
+
+def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
+    """Limits of figures by name.
+
+    Raises:
+        typer.BadParameter: one is not of the form ``figure=number``.
+    """
+    limits = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            limits[name.strip()] = float(value)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{text!r} is not of the form figure=number, such as uar=0.6", param_hint=flag
+            ) from None
+    return limits
+
+
+def _write(found: Sequence[Evaluation], output: str, kind: str) -> None:
+    if kind == ReportFormat.TABLE:
+        show(figures_view(found), output)
+        return
+    text = _rendered([one.to_dict() for one in found], kind)
+    if output == STDIN:
+        sys.stdout.write(text)
+        return
+    with replacing(output) as stream:
+        stream.write(text.encode())
+
+
+def _rendered(found: Sequence[dict[str, Any]], kind: str) -> str:
+    """Evaluations as JSON (one object, or a leaderboard of several), or one row each."""
+    if kind == ReportFormat.JSON:
+        whole = found[0] if len(found) == 1 else {"leaderboard": found}
+        return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
+    if kind == ReportFormat.JSONL:
+        return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
+    rows = [_row(one) for one in found]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    separator = "\t" if kind == ReportFormat.TSV else ","
+    writer = csv.DictWriter(text, names, delimiter=separator, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    """One row for CSV: figures, then the ends of their intervals as ``uar_low``, ``uar_high``."""
+    row = {
+        name: f"{value:.9g}" if isinstance(value, float) else value
+        for name, value in found.items()
+        if value is None or isinstance(value, (str, int, float))
+    }
+    for name, (low, high) in found["intervals"].items():
+        row |= {f"{name}_low": _digits(low), f"{name}_high": _digits(high)}
+    return row
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def _remark(found: Sequence[Evaluation], talk: Talk, options: EvalOptions) -> None:
+    """Everything that was not evaluated as it stands, and what to doubt."""
+    for one in found:
+        who = f"{one.table} ({one.model})" if one.model else one.table
+        if one.n_missing:
+            talk.warn(f"{who}: {one.n_missing} of {one.n} utterances have no prediction.")
+        if one.n_left_out:
+            talk.say(f"{who}: {one.n_left_out} utterances with other labels are left out.")
+        if one.n_extra:
+            talk.say(f"{who}: {one.n_extra} predictions without a truth are left out.")
+        if one.n > LARGE and options.n_draws is None:
+            talk.say(f"{who}: no intervals for {one.n:,} utterances; ask with --draws {N_DRAWS}.")
+    for sentence in dict.fromkeys(sentence for one in found for sentence in one.warnings):
+        talk.warn(sentence)
+
+
+def _hold(found: Sequence[Evaluation], lower: dict[str, float], upper: dict[str, float]) -> None:
+    """End with status 1 where a figure is beyond a limit.
+
+    Raises:
+        typer.Exit: with status 1.
+        TableError: there is no figure of that name.
+    """
+    broken = []
+    for one in found:
+        for limits, word in ((lower, "under"), (upper, "over")):
+            for name, limit in limits.items():
+                value = _figure(one, name)
+                if not (value >= limit if word == "under" else value <= limit):
+                    broken.append(f"{one.table}: {name} is {value:.4f}, {word} {limit:g}.")
+    for sentence in broken:
+        complain(sentence)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _figure(found: Evaluation, name: str) -> float:
+    if name not in found.figures:
+        raise TableError(
+            f"{found.table}: no figure {name}, expected one of {', '.join(found.figures)}. "
+            f"Correct --fail-under or --fail-over."
+        )
+    return found.figures[name]
