@@ -1,6 +1,7 @@
 """Predictions as people read them: a table with bars, and what the run as a whole looks like."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 from rich import box
@@ -125,11 +126,8 @@ def _remarks(table: PredictionTable, categorical: bool) -> list[Text]:
 def summary(table: PredictionTable) -> RenderableType:
     """Label counts, mean entropy and the least certain files of a run."""
     lines: list[RenderableType] = []
-    for model in dict.fromkeys(table.column("model").tolist()):
-        rows = table.select(table.column("model") == model)
-        rows = rows.select(~rows.failed)
-        if len(rows) and model:
-            lines += [Text(), *_model_summary(model, rows)]
+    for model, rows in _predictions(table):
+        lines += [Text(), *_model_summary(model, rows)]
     n_failed, n_noted = int(table.failed.sum()), int((table.column("note") != "").sum())
     if n_failed:
         lines.append(Text(f"{n_failed} of {len(table)} rows have no prediction.", style="red"))
@@ -138,9 +136,23 @@ def summary(table: PredictionTable) -> RenderableType:
     return Group(*lines)
 
 
+def _predictions(table: PredictionTable) -> Iterator[tuple[str, PredictionTable]]:
+    """Each model with the rows in which it gave a posterior or dimensions."""
+    figures = [table.probs, *(table[name][:, np.newaxis] for name in DIMENSIONS if name in table)]
+    given = ~np.isnan(np.concatenate(figures, axis=1)).all(axis=1)
+    for model in dict.fromkeys(table.column("model").tolist()):
+        rows = table.select((table.column("model") == model) & given)
+        if len(rows):
+            yield model, rows
+
+
+def _is_categorical(rows: PredictionTable) -> bool:
+    return not np.isnan(rows.probs).all()
+
+
 def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
     heading = Text.assemble((printable(model), "bold"), f"  {len(rows)} predictions")
-    if not rows.labels:
+    if not _is_categorical(rows):
         means = [f"mean {name} {np.nanmean(rows[name]):.3f}" for name in DIMENSIONS if name in rows]
         return [heading, Text("  " + "  ".join(means))]
     counts = Counter(label for label in rows["label"].tolist() if label)
@@ -164,9 +176,8 @@ def cautions(table: PredictionTable) -> list[str]:
     uniform, does not fit the recordings, whatever it says of each of them.
     """
     found = []
-    for model in dict.fromkeys(table.column("model").tolist()):
-        rows = table.select((table.column("model") == model) & ~table.failed)
-        if len(rows) < COLLAPSE_ROWS or not rows.labels:
+    for model, rows in _predictions(table):
+        if len(rows) < COLLAPSE_ROWS or not _is_categorical(rows):
             continue
         label, count = Counter(rows["label"].tolist()).most_common(1)[0]
         if count >= COLLAPSE_SHARE * len(rows):

@@ -1,0 +1,121 @@
+"""The command line as a whole: help, typing errors, streams and where output goes."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from emocli.cli import COMMANDS, main, overview
+from emocli.cli.app import app, load_command
+from emocli.cli.console import choose_format, emit, plain, printable
+from emocli.cli.options import batch_size_of
+from emocli.cli.render import prediction_table
+from emocli.errors import TableError
+from emocli.table import PredictionTable
+
+
+def shell(command: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def test_help_lists_every_command(capsys):
+    main(["--help"])
+    shown = capsys.readouterr().out
+    assert shown == overview() + "\n"
+    for name, (_, _, purpose) in COMMANDS.items():
+        assert f"  {name:<12}{purpose}" in shown
+
+
+def test_no_arguments_and_short_help_say_the_same(capsys):
+    for arguments in ([], ["-h"]):
+        main(arguments)
+        assert capsys.readouterr().out == overview() + "\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name):
+    done = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert done.exit_code == 0
+    assert "emocli " + name in done.stdout.replace("Usage: emocli " + name, "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_overview_says_what_the_command_s_own_help_says(name):
+    helped = load_command(name).help or ""
+    assert helped.splitlines()[0] == COMMANDS[name][2]
+
+
+def test_version():
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, "emocli 0.1.0\n")
+
+
+def test_a_typing_error_gets_the_nearest_command():
+    done = CliRunner().invoke(app, ["predct"])
+    assert done.exit_code == 2
+    assert "No such command 'predct'. Did you mean 'predict'?" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_option_is_a_usage_error():
+    done = CliRunner().invoke(app, ["predict", "--modell", "x", "a.wav"])
+    assert done.exit_code == 2
+    assert "No such option: --modell" in done.stderr
+
+
+def test_control_characters_are_shown_not_sent():
+    assert printable("a\x1b[31m\n.wav") == "a\\x1b[31m\\n.wav"
+    assert plain("[bold]a.wav") == "\\[bold]a.wav"
+
+
+def test_the_suffix_decides_the_form():
+    assert choose_format("t.jsonl", None) == "jsonl"
+    assert choose_format("t.txt", "csv") == "csv"
+    with pytest.raises(TableError) as caught:
+        choose_format("t.txt", None)
+    assert str(caught.value) == (
+        "t.txt: suffix .txt names no table format, expected one of .csv, .tsv, .json, .jsonl, "
+        ".parquet. Rename the file or add -f."
+    )
+
+
+def test_a_readable_table_in_a_file(tmp_path):
+    table = PredictionTable.from_rows([{"file": "a.wav", "p_sad": 0.9, "p_happy": 0.1}])
+    emit(table, str(tmp_path / "t.txt"), "table", prediction_table)
+    assert (tmp_path / "t.txt").read_text().splitlines()[2].split() == [
+        "a.wav", "sad", "█████████", "90%", "0.325", "0.435",
+    ]  # fmt: skip
+
+
+def test_parquet_is_not_sent_to_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    with pytest.raises(TableError) as caught:
+        emit(PredictionTable.from_rows([{"file": "a"}]), "-", "parquet", prediction_table)
+    assert str(caught.value) == (
+        "Parquet is binary and standard output is a terminal, expected a file or a pipe. "
+        "Add -o FILE."
+    )
+
+
+def test_batch_size():
+    assert batch_size_of("auto") is None
+    assert batch_size_of("8") == 8
+    for wrong in ("0", "-1", "many"):
+        with pytest.raises(typer.BadParameter) as caught:
+            batch_size_of(wrong)
+        assert str(caught.value) == f"{wrong!r} is neither auto nor a whole number above 0"
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    rows = "".join(f"{i}.wav,a text that fills the pipe,{i}\n" for i in range(30000))
+    (tmp_path / "t.csv").write_text("file,text,n\n" + rows)
+    done = shell(
+        f"set -o pipefail; {sys.executable} -m emocli fuse --method mean t.csv t.csv | head -n 1",
+        cwd=tmp_path,
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -1,0 +1,222 @@
+"""`emocli predict` as a user meets it: streams, statuses, forms and pictures."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from fakes import FakeRecognizer, FakeTextRecognizer, tone, write_tone
+from typer.testing import CliRunner
+
+from emocli.cli import render
+from emocli.cli.app import app
+from emocli.cli.progress import clock, pace
+from emocli.pipeline.progress import Progress
+from emocli.table import PredictionTable
+
+
+@pytest.fixture(autouse=True)
+def recognizers(monkeypatch):
+    """Fake models under the names ``builtin``, ``second``, ``words`` and ``moods``."""
+    known = {
+        "builtin": FakeRecognizer(),
+        "second": FakeRecognizer(name="second"),
+        "words": FakeTextRecognizer(),
+        "moods": FakeRecognizer(name="moods", labels=(), dimensions=("arousal", "valence")),
+    }
+
+    def load(names, **_):
+        return [known[name] for name in ([names] if isinstance(names, str) else names)]
+
+    monkeypatch.setattr("emocli.cli.predict.load_recognizers", load)
+    return known
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two tones and a text file that is named like a recording."""
+    monkeypatch.chdir(tmp_path)
+    write_tone(tmp_path / "takes" / "loud.wav", 1.5, amplitude=0.5)
+    write_tone(tmp_path / "takes" / "soft.flac", 1.0, amplitude=0.05)
+    return tmp_path / "takes"
+
+
+def run(*arguments: str, **options):
+    return CliRunner().invoke(app, ["predict", *arguments], **options)
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_folder_in_a_pipe_is_csv_and_silence(folder):
+    done = run("takes")
+    assert (done.exit_code, done.stderr) == (0, "")
+    rows = rows_of(done.stdout)
+    assert [row["file"] for row in rows] == ["takes/loud.wav", "takes/soft.flac"]
+    assert (rows[0]["start"], rows[0]["end"], rows[0]["model"]) == ("0.000", "1.500", "fake")
+    for row in rows:
+        probs = [float(row[f"p_{label}"]) for label in ("angry", "happy", "neutral", "sad")]
+        assert sum(probs) == pytest.approx(1, abs=1e-6)
+        entropy = -sum(p * np.log(p) for p in probs)
+        assert float(row["entropy"]) == pytest.approx(entropy, abs=1e-6)
+
+
+def test_a_broken_file_costs_no_other_its_row(folder):
+    (folder / "broken.wav").write_text("this is not audio")
+    done = run("takes", "-q")
+    assert done.exit_code == 3
+    rows = rows_of(done.stdout)
+    assert [bool(row["label"]) for row in rows] == [False, True, True]
+    assert rows[0]["file"] == "takes/broken.wav"
+    assert rows[0]["p_angry"] == rows[0]["entropy"] == ""
+    assert done.stderr == f"emocli: {rows[0]['error']}\n"
+    assert rows[0]["error"].startswith("takes/broken.wav: ")
+
+
+def test_a_table_for_people(folder):
+    done = run("takes", "-f", "table", env={"COLUMNS": "120", "NO_COLOR": "1"})
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["file", "label", "probability", "entropy", "varentropy", "remarks"]
+    assert lines[2].split()[:2] == ["takes/loud.wav", "angry"]
+    assert lines[3].split()[:2] == ["takes/soft.flac", "angry"]
+    assert lines[3].split()[-1] == "unsure"
+    assert "fake  2 predictions" in done.stderr
+    assert "mean entropy" in done.stderr
+    assert "least certain: takes/soft.flac (1.3" in done.stderr
+
+
+def test_quiet_says_nothing(folder):
+    assert run("takes", "-f", "table", "-q").stderr == ""
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_every_form_in_a_file(folder, form):
+    done = run("takes", "-o", f"out.{form}")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
+    from emocli.table_io import read_table
+
+    assert read_table(f"out.{form}")["label"].tolist() == ["angry", "angry"]
+
+
+def test_json_has_numbers_and_nulls(folder):
+    (folder / "broken.wav").write_bytes(b"")
+    first, second, _ = json.loads(run("takes", "-f", "json").stdout)
+    assert first["p_angry"] is None
+    assert first["end"] is None
+    assert second["end"] == 1.5
+    assert isinstance(second["p_angry"], float)
+
+
+def test_windows_make_a_timeline(folder):
+    write_tone(folder / "long.wav", 5.0)
+    rows = rows_of(run("takes/long.wav", "--windows", "--window", "2", "--hop", "2").stdout)
+    times = [(row["start"], row["end"]) for row in rows]
+    assert times == [("0.000", "2.000"), ("2.000", "4.000"), ("4.000", "5.000")]
+
+
+def test_a_timeline_for_people_shows_times(folder):
+    write_tone(folder / "long.wav", 5.0)
+    done = run("takes/long.wav", "--windows", "--window", "2", "-f", "table")
+    assert done.stdout.splitlines()[0].split()[:3] == ["file", "start", "end"]
+
+
+def test_several_models_several_rows(folder):
+    done = run("takes", "-m", "builtin", "-m", "second", "-m", "moods", "-f", "csv")
+    assert [row["model"] for row in rows_of(done.stdout)][:3] == ["fake", "second", "moods"]
+    shown = run("takes", "-m", "builtin", "-m", "moods", "-f", "table", env={"COLUMNS": "150"})
+    assert "mean arousal" in shown.stderr
+    assert "model" in shown.stdout.splitlines()[0]
+
+
+def test_the_model_from_the_environment(folder):
+    done = run("takes", env={"EMOCLI_MODEL": "second"})
+    assert {row["model"] for row in rows_of(done.stdout)} == {"second"}
+
+
+def test_texts_of_a_table_on_standard_input(folder):
+    table = "file,text,speaker\nnowhere.wav,I love love it,anna\n"
+    done = run("-m", "words", "-", input=table)
+    assert rows_of(done.stdout)[0]["label"] == "happy"
+    assert rows_of(done.stdout)[0]["speaker"] == "anna"
+
+
+def test_a_text_model_without_text_says_what_to_do(folder):
+    done = run("takes", "-m", "words")
+    assert done.exit_code == 3
+    assert done.stderr.count("emocli: ") == 2
+
+
+def test_a_folder_without_recordings(tmp_path):
+    done = run(str(tmp_path))
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"emocli: {tmp_path}: ")
+
+
+def test_an_unknown_suffix_is_said_before_any_work(folder, recognizers):
+    done = run("takes", "-o", "out.xyz")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "emocli: out.xyz: suffix .xyz names no table format, expected one of .csv, .tsv, .json, "
+        ".jsonl, .parquet. Rename the file or add -f.\n"
+    )
+    assert recognizers["builtin"].calls == []
+
+
+def test_a_batch_size_that_is_none(folder):
+    done = run("takes", "--batch-size", "none")
+    assert done.exit_code == 2
+    assert "'none' is neither auto nor a whole" in done.stderr
+
+
+def test_a_run_that_collapsed_is_said(folder):
+    for index in range(12):
+        write_tone(folder / f"{index}.wav", 0.5, amplitude=0.4)
+    done = run("takes", "-q")
+    assert done.exit_code == 0
+    assert (
+        "warning: fake gives 14 of 14 rows the same label, angry. Either they are alike, or the "
+        "model does not fit these recordings." in done.stderr
+    )
+
+
+def test_a_near_uniform_run_is_said():
+    rows = [{"file": str(i), "model": "m", "p_a": 0.5, "p_b": 0.5} for i in range(10)]
+    rows[0] |= {"p_a": 0.4, "p_b": 0.6}
+    found = render.cautions(PredictionTable.from_rows(rows))
+    assert found == [
+        "m is near uniform: the mean entropy is 100% of the largest possible. "
+        "Its labels say next to nothing about these recordings."
+    ]
+
+
+def test_few_rows_are_no_reason_for_caution():
+    rows = [{"file": str(i), "model": "m", "p_a": 1.0, "p_b": 0.0} for i in range(9)]
+    assert render.cautions(PredictionTable.from_rows(rows)) == []
+
+
+def test_names_cannot_drive_the_terminal(folder):
+    soundfile.write(folder / "evil\x1b[2J[bold].wav", tone(0.5), 16000)
+    done = run("takes", "-f", "table", env={"COLUMNS": "150"})
+    assert "\x1b[2J" not in done.stdout
+    assert "evil\\x1b[2J[bold].wav" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("share", "picture"),
+    [(0, ""), (1, "██████████"), (0.5, "█████"), (0.06, "▋"), (2.0, "██████████")],
+)
+def test_bar(share, picture):
+    assert render.bar(share).rstrip() == picture
+
+
+def test_pace():
+    assert clock(75) == "1:15"
+    assert clock(3675) == "1:01:15"
+    assert pace(Progress(0, 10), 1.0) == ""
+    assert pace(Progress(5, 10, 100.0, 200.0), 2.0) == "50 s of audio per second, 0:02 left"
+    assert pace(Progress(5, 10), 2.0) == "0:02 left"
+    assert pace(Progress(10, 10, 200.0, 200.0), 2.0) == "100 s of audio per second"
