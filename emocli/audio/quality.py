@@ -60,15 +60,16 @@ class Level:
         """
         if len(waveform) == 0:
             return cls()
-        # Squares of float32 sums would drown a quiet sound on top of a constant.
+        lowest, highest = float(waveform.min()), float(waveform.max())
+        # Squares in float32 would drown a quiet sound on top of a constant.
         exact = waveform.astype(np.float64)
         return cls(
             n_samples=len(waveform),
             total=float(exact.sum()),
             energy=float(exact @ exact),
-            lowest=float(exact.min()),
-            highest=float(exact.max()),
-            n_clipped=_count_clipped(waveform if frames is None else frames),
+            lowest=lowest,
+            highest=highest,
+            n_clipped=_count_clipped(frames if frames is not None else waveform),
         )
 
     def __add__(self, other: "Level") -> "Level":
