@@ -146,22 +146,26 @@ def fuse(
 ) -> None:
     """One prediction from several tables of the same recordings.
 
-    Averages need nothing but the tables:
+    Averages need nothing but the tables. Beside emotions, sentiments count as emotions: positive
+    as happy, and negative as angry and sad in the ratio that the voice gives them.
+
+    Entropy selection keeps the voice's label and asks the text's sentiment where the voice is
+    doubtful. When that is, it learns from recordings whose emotions are known (--fit).
+
+    Examples:
 
         emocli fuse speech.csv text.csv --method product
 
-    Entropy selection asks the text's sentiment where the voice is doubtful. It learns when to ask
-    from recordings with known emotions, and then fuses others:
-
-        emocli fuse dev_speech.csv dev_text.csv --method entropy-selection --fit dev.csv
-        --save fuser.json -o dev_fused.csv
+        emocli fuse speech.csv text.csv --fit labels.csv --save fuser.json -o fused.csv
 
         emocli fuse speech.csv text.csv --fuser fuser.json | emocli eval - --truth labels.csv
     """
     kind = choose_format(output, format_)
     talk = Talk(quiet, verbose)
     thresholds = _thresholds(entropy_threshold, varentropy_threshold, sentiment_rule)
-    _check_options(method, fit=fit, save=save, fuser=fuser, weights=weights, thresholds=thresholds)
+    _check_way(method, fit=fit, save=save, fuser=fuser, thresholds=thresholds)
+    selecting = fit is not None or fuser is not None or thresholds is not None
+    _check_meaning(selecting, weights=weights, truth=truth)
     find = partial(match_tables, match=match.value, root=root)
     sides = align(_read_sides(tables, labels, talk), find)
     answers = fit or truth
@@ -209,33 +213,40 @@ def _sentiment_rule(text: str) -> SentimentRule:
     )
 
 
-def _check_options(
+def _check_way(
     method: str | None,
     *,
     fit: str | None,
     save: str | None,
     fuser: str | None,
-    weights: str | None,
     thresholds: ClassRule | None,
 ) -> None:
-    """Refuse options that contradict one another or that would be passed over in silence."""
-    ways = [way for way in (fit, fuser, thresholds) if way]
-    if len(ways) > 1:
+    """Refuse options about learning that contradict one another."""
+    n_ways = sum(way is not None for way in (fit, fuser, thresholds))
+    if n_ways > 1:
         raise typer.BadParameter("--fit, --fuser and thresholds set by hand exclude one another")
-    if save and not fit:
+    if save is not None and fit is None:
         raise typer.BadParameter("--save keeps what --fit TRUTH learned, and there is no --fit")
-    if ways and method not in (None, ENTROPY_SELECTION):
+    if n_ways and method not in (None, ENTROPY_SELECTION):
         raise typer.BadParameter(
             f"--method {method} has nothing to learn; --fit, --fuser and thresholds belong to "
             f"{ENTROPY_SELECTION}"
         )
-    if method == ENTROPY_SELECTION and not ways:
+    if method == ENTROPY_SELECTION and not n_ways:
         raise typer.BadParameter(
             f"{ENTROPY_SELECTION} needs --fit TRUTH, --fuser FUSER, or --entropy-threshold with "
             f"--varentropy-threshold"
         )
-    if ways and weights:
+
+
+def _check_meaning(selecting: bool, *, weights: str | None, truth: str | None) -> None:
+    """Refuse options that would be passed over in silence."""
+    if selecting and weights is not None:
         raise typer.BadParameter(f"{ENTROPY_SELECTION} chooses one side and takes no --weights")
+    if not selecting and truth is not None:
+        raise typer.BadParameter(
+            f"--truth counts what {ENTROPY_SELECTION} changed; for averages use emocli eval"
+        )
 
 
 def _figures(weights: str | None) -> list[float] | None:

@@ -1,0 +1,310 @@
+"""``emocli fuse``: what is typed, what comes out on which stream, and every refusal."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from emocli.cli.app import app
+from emocli.cli.fuse import Method, _rule_told
+from emocli.fusion.entropy_selection import ClassRule
+from emocli.fusion.fused import METHODS
+from emocli.table_io import read_table
+
+SPEECH = """\
+file,model,p_angry,p_happy,p_neutral,p_sad,speaker
+a.wav,builtin,0.97,0.01,0.01,0.01,x
+b.wav,builtin,0.28,0.22,0.24,0.26,x
+c.wav,builtin,0.28,0.22,0.24,0.26,y
+"""
+TEXT = """\
+file,label,score
+b.wav,positive,0.9
+a.wav,positive,0.9
+c.wav,negative,0.9
+"""
+TRUTH = "file,emotion\na.wav,angry\nb.wav,happy\nc.wav,angry\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name, content in (("speech", SPEECH), ("text", TEXT), ("truth", TRUTH)):
+        (tmp_path / f"{name}.csv").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments, stdin=None):
+    return CliRunner().invoke(app, ["fuse", *arguments], input=stdin, env={"COLUMNS": "200"})
+
+
+def refused(*arguments):
+    """The sentence of an error, exit status 1 and nothing on standard output."""
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (1, "")
+    return done.stderr.removeprefix("emocli: ").rstrip("\n")
+
+
+def misused(*arguments):
+    """The sentence of a usage error, without the box around it."""
+    done = run(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    return " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_the_methods_are_those_of_the_library():
+    assert {method.value for method in Method} == set(METHODS)
+
+
+def test_the_mean_is_the_default(folder):
+    done = run("speech.csv", "text.csv")
+    assert (done.exit_code, done.stderr) == (0, "")
+    header, first, *_ = csv.reader(done.stdout.splitlines())
+    assert header == [
+        "file", "model", "label", "p_angry", "p_happy", "p_neutral", "p_sad", "entropy",
+        "varentropy", "margin", "speaker",
+    ]  # fmt: skip
+    # Negative has (1 - 0.9) / 2 = 0.05, of which 0.97 / 0.98 are angry: (0.97 + 0.0494898) / 2.
+    assert first[:7] == [
+        "a.wav", "mean(builtin,text)", "angry", "0.509744898", "0.455", "0.03", "0.00525510204",
+    ]  # fmt: skip
+    assert first[-1] == "x"
+
+
+@pytest.mark.parametrize("method", ["mean", "product", "entropy-weighted", "max-confidence"])
+def test_every_average_gives_a_row_for_each_utterance(folder, method):
+    done = run("speech.csv", "text.csv", "--method", method, "-f", "json")
+    rows = json.loads(done.stdout)
+    assert [row["file"] for row in rows] == ["a.wav", "b.wav", "c.wav"]
+    assert {row["model"] for row in rows} == {f"{method}(builtin,text)"}
+
+
+def test_weights_and_labels(folder):
+    done = run("speech.csv", "text.csv", "--weights", "1,3", "-f", "json")
+    assert json.loads(done.stdout)[1]["p_happy"] == pytest.approx(0.25 * 0.22 + 0.75 * 0.9)
+    (folder / "wide.csv").write_text(
+        "file,p_angry,p_awe,p_sad,p_happy,p_neutral\na.wav,0.1,0.5,0.2,0.1,0.1\n"
+        "b.wav,0,0,1,0,0\nc.wav,0,0,1,0,0\n"
+    )
+    done = run("speech.csv", "wide.csv", "--labels", "sad, anger,happy", "-f", "json")
+    assert done.stderr == (
+        "builtin: without neutral, the rest scaled to sum to 1.\n"
+        "wide: without awe, neutral, the rest scaled to sum to 1.\n"
+    )
+    first = json.loads(done.stdout)[0]
+    assert first["p_sad"] == pytest.approx((0.01 / 0.99 + 0.5) / 2)
+    assert "p_neutral" not in first
+
+
+def test_a_table_of_several_models_is_enough(folder):
+    table = "file,model,p_sad,p_happy\na,x,0.5,0.5\na,y,0.9,0.1\n"
+    done = run("-", "-f", "json", stdin=table)
+    assert json.loads(done.stdout)[0]["model"] == "mean(x,y)"
+    assert json.loads(done.stdout)[0]["p_sad"] == pytest.approx(0.7)
+
+
+def test_thresholds_set_by_hand(folder):
+    done = run(
+        "text.csv", "speech.csv", "--entropy-threshold", "1", "--varentropy-threshold", "9",
+        "--truth", "truth.csv", "-f", "json",
+    )  # fmt: skip
+    assert done.stderr == (
+        "3 rows, 2 consulted, 1 changed (angry->happy 1); 1 corrected, 0 broken.\n"
+    )
+    rows = json.loads(done.stdout)
+    assert [row["file"] for row in rows] == ["b.wav", "a.wav", "c.wav"]  # as in the first table
+    assert [row["label"] for row in rows] == ["happy", "angry", "angry"]
+    assert [row["changed"] for row in rows] == ["angry->happy", "", ""]
+
+
+def test_a_rule_for_negative_sentiments(folder):
+    options = ["--entropy-threshold", "1", "--varentropy-threshold", "9", "-f", "json"]
+    for rule, label in (
+        ("refer", "angry"),
+        ("simple:0.5", "sad"),
+        ("simple:0.5:flip", "angry"),
+        ("simple:1", "angry"),
+    ):
+        done = run("speech.csv", "text.csv", *options, "--sentiment-rule", rule)
+        assert json.loads(done.stdout)[2]["label"] == label, rule
+
+
+def test_fit_save_and_fuse_again(folder):
+    learned = run(
+        "speech.csv", "text.csv", "--method", "entropy-selection", "--fit", "truth.csv",
+        "--save", "fuser.json", "-o", "fitted.csv", "-v",
+    )  # fmt: skip
+    assert (learned.exit_code, learned.stdout) == (0, "")
+    assert learned.stderr == (
+        "Fitted on 3 rows.\n"
+        "angry: entropy from 1.382286, varentropy to 0.007975, negative is sad up to 0.00, angry "
+        "above\n"
+        "happy: the text is never asked\n"
+        "neutral: the text is never asked\n"
+        "sad: the text is never asked\n"
+        "excluded: none\n"
+        "3 rows, 2 consulted, 1 changed (angry->happy 1); 1 corrected, 0 broken.\n"
+    )
+    again = run("speech.csv", "text.csv", "--fuser", "fuser.json", "-q")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout == (folder / "fitted.csv").read_text()
+    assert list(read_table("fitted.csv").columns)[-5:] == [
+        "source", "consulted", "changed", "speech_label", "text_label",
+    ]  # fmt: skip
+
+
+def test_every_kind_of_rule_is_told(folder):
+    (folder / "truth.csv").write_text(TRUTH.replace("c.wav,angry", "c.wav,sad"))
+    done = run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "fuser.json", "-v")
+    assert "negative is angry up to 0.00, sad above" in done.stderr
+    content = json.loads((folder / "fuser.json").read_text())
+    assert content["inputs"] == {"speech": "builtin", "text": ""}
+    assert _rule_told(ClassRule(1.0, 0.5)) == (
+        "entropy from 1.000000, varentropy to 0.500000, negative is the likelier of angry and sad"
+    )
+
+
+def test_rows_that_took_no_part_are_told(folder):
+    (folder / "truth.csv").write_text(TRUTH.replace("a.wav,angry", "a.wav,calm"))
+    (folder / "text.csv").write_text(TEXT.replace("c.wav,negative,0.9", "c.wav,,"))
+    done = run("speech.csv", "text.csv", "--fit", "truth.csv")
+    assert done.stderr == (
+        "Fitted on 1 rows. 1 rows without a prediction took no part. 1 rows with other labels "
+        "took no part: calm 1.\n"
+        "3 rows, 1 consulted, 1 changed (angry->happy 1); 1 corrected, 0 broken.\n"
+    )
+
+
+def test_rows_without_any_prediction_give_status_3(folder):
+    speech = SPEECH.replace("speaker", "error").replace(",x\n", ",\n").replace(",y\n", ",\n")
+    (folder / "speech.csv").write_text(
+        speech.replace("a.wav,builtin,0.97,0.01,0.01,0.01,", "a.wav,builtin,,,,,0 bytes")
+    )
+    (folder / "text.csv").write_text(TEXT.replace("a.wav,positive,0.9", "a.wav,,"))
+    done = run("speech.csv", "text.csv", "-f", "json")
+    assert done.exit_code == 3
+    first = json.loads(done.stdout)[0]
+    assert first["error"] == "builtin: 0 bytes; text: no probabilities"
+
+
+def test_the_readable_table_shows_what_the_text_changed(folder):
+    done = run(
+        "speech.csv", "text.csv", "--entropy-threshold", "1", "--varentropy-threshold", "9",
+        "-f", "table", "-q",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert "text: angry->happy" in done.stdout
+
+
+def test_tables_meet_by_stem(folder):
+    (folder / "text.csv").write_text(TEXT.replace(".wav", ".txt"))
+    assert refused("speech.csv", "text.csv") == (
+        "builtin and text speak of different utterances, expected the same in both; 3 of builtin "
+        "are missing from text: a.wav, b.wav, c.wav; 3 of text are missing from builtin: b.txt, "
+        "a.txt, c.txt. Join by name with --match stem, or give tables of the same recordings."
+    )
+    done = run("speech.csv", "text.csv", "--match", "stem", "-f", "json")
+    assert [row["label"] for row in json.loads(done.stdout)] == ["angry", "happy", "angry"]
+
+
+def test_errors(folder):
+    assert refused("speech.csv") == (
+        "speech holds the rows of one model, expected two or more models to fuse. "
+        "Give another table."
+    )
+    assert refused("speech.csv", "truth.csv") == (
+        "truth: no probabilities among columns file, emotion, expected p_ columns, or label and "
+        "score of sentiments. Give tables that emocli predict wrote."
+    )
+    assert refused("speech.csv", "text.csv", "--weights", "1") == (
+        "--weights are 1, expected 2 numbers above 0, one for each model. "
+        "Leave a table out to give it no weight."
+    )
+    assert refused("speech.csv", "text.csv", "--fuser", "none.json") == (
+        "none.json: cannot be read (No such file or directory), expected a fuser that emocli fuse "
+        "--save wrote. Check the path."
+    )
+    (folder / "latin.json").write_bytes(b"\xe9")
+    assert refused("speech.csv", "text.csv", "--fuser", "latin.json") == (
+        "latin.json: cannot be read (not UTF-8), expected a fuser that emocli fuse --save wrote. "
+        "Check the path."
+    )
+    assert run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "no/f.json").stderr == (
+        "Fitted on 3 rows.\n"
+        "emocli: no/f.json: cannot be written (No such file or directory), expected a folder that "
+        "exists and may be written to. Choose another place with --save.\n"
+    )
+    assert refused("speech.csv", "text.csv", "--fit", "truth.csv", "--truth-column", "emo") == (
+        "The truth has no column emo among file, emotion. "
+        "Name the one that holds the label with --truth-column."
+    )
+
+
+HAND = ["--entropy-threshold", "1", "--varentropy-threshold", "1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["--fit", "truth.csv", "--fuser", "f.json"],
+            "--fit, --fuser and thresholds set by hand exclude one another",
+        ),
+        (
+            ["--fit", "truth.csv", *HAND],
+            "--fit, --fuser and thresholds set by hand exclude one another",
+        ),
+        (["--save", "f.json"], "--save keeps what --fit TRUTH learned, and there is no --fit"),
+        (
+            ["--method", "mean", *HAND],
+            "--method mean has nothing to learn; --fit, --fuser and thresholds belong to "
+            "entropy-selection",
+        ),
+        (
+            ["--method", "entropy-selection"],
+            "entropy-selection needs --fit TRUTH, --fuser FUSER, or --entropy-threshold with "
+            "--varentropy-threshold",
+        ),
+        (
+            ["--fuser", "f.json", "--weights", "1,1"],
+            "entropy-selection chooses one side and takes no --weights",
+        ),
+        (
+            ["--entropy-threshold", "1"],
+            "a rule set by hand needs both --entropy-threshold and --varentropy-threshold",
+        ),
+        (
+            ["--sentiment-rule", "refer"],
+            "a rule set by hand needs both --entropy-threshold and --varentropy-threshold",
+        ),
+        (["--weights", "1,x"], "'1,x' is not a list of numbers such as 2,1"),
+        (
+            ["--truth", "truth.csv"],
+            "--truth counts what entropy-selection changed; for averages use emocli eval",
+        ),
+    ],
+)
+def test_options_that_contradict_one_another(folder, options, sentence):
+    assert sentence in misused("speech.csv", "text.csv", *options)
+
+
+@pytest.mark.parametrize(
+    "rule", ["guess", "simple", "simple:x", "simple:2", "simple:0.5:flop", "refer:1"]
+)
+def test_a_sentiment_rule_that_is_none(folder, rule):
+    assert (
+        f"{rule!r} is neither refer nor simple:T nor simple:T:flip with T from 0 to 1"
+        in misused("speech.csv", "text.csv", *HAND, "--sentiment-rule", rule)
+    )
+
+
+def test_in_a_pipe(folder):
+    done = subprocess.run(
+        f"{sys.executable} -m emocli fuse speech.csv - < text.csv | head -n 1",
+        shell=True, capture_output=True, text=True, cwd=folder, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.startswith("file,model,label,p_angry")
+    assert done.stderr == ""
