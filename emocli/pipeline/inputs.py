@@ -87,10 +87,10 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
     """
     arguments = [paths] if isinstance(paths, (str, os.PathLike, PredictionTable)) else list(paths)
     groups = [_argument(argument) for argument in arguments]
-    unique, n_repeated, first = _unique(utterance for group in groups for utterance in group[0])
+    unique, repeated = _unique(utterance for group in groups for utterance in group[0])
     remarks = [remark for group in groups for remark in group[1]]
-    if n_repeated:
-        remarks.append(f"Left out {n_repeated} inputs that are there already, such as {first}.")
+    if repeated:
+        remarks.append(f"Named more than once and taken once: {listing(repeated)}.")
     folder = groups[0][2] if len(groups) == 1 else ""
     return Inputs(tuple(unique), tuple(remarks), folder)
 
@@ -107,22 +107,14 @@ def _argument(argument: PathLike | PredictionTable) -> _Group:
         return _standard_input(sys.stdin.buffer.read())
     if format_of(text) and not os.path.isdir(text) and not is_pattern(text):
         return _table_utterances(read_table(text), text)
-    return list(_recordings(text)), [], ""
+    named = expand_pattern(text) if is_pattern(text) else [text]
+    return [found for path in named for found in _recordings(path)], [], ""
 
 
-def _recordings(argument: str) -> Iterator[Utterance]:
-    """Utterances of a file, a folder or a pattern."""
-    if os.path.isdir(argument):
-        yield from (_whole(path) for path in find_recordings(argument))
-    elif is_pattern(argument):
-        for path in expand_pattern(argument):
-            yield from _recordings(path)
-    else:
-        yield _whole(argument)
-
-
-def _whole(path: str) -> Utterance:
-    return Utterance(file=_written(path), path=Path(path))
+def _recordings(path: str) -> Iterator[Utterance]:
+    """Utterances of a file or a folder."""
+    for found in find_recordings(path) if os.path.isdir(path) else [path]:
+        yield Utterance(file=_written(found), path=Path(found))
 
 
 def _written(path: str) -> str:
@@ -204,8 +196,8 @@ def _seconds(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _unique(utterances: Iterable[Utterance]) -> tuple[list[Utterance], int, str]:
-    """Utterances without repetitions, how many there were, and the first file repeated."""
+def _unique(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[str]]:
+    """Utterances without repetitions, and the files that were repeated."""
     seen = set()
     unique = []
     repeated = []
@@ -216,4 +208,4 @@ def _unique(utterances: Iterable[Utterance]) -> tuple[list[Utterance], int, str]
             continue
         seen.add(key)
         unique.append(utterance)
-    return unique, len(repeated), repeated[0] if repeated else ""
+    return unique, repeated
