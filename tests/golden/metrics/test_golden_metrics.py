@@ -1,0 +1,121 @@
+"""Our figures against those of other libraries on the same inputs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emocli.metrics import classification as cls
+from emocli.metrics import regression as reg
+from emocli.metrics import soft, text
+from emocli.metrics.intervals import (
+    bca_interval,
+    bootstrap_weights,
+    jackknife_weights,
+    mcnemar,
+)
+from emocli.metrics.scores import Sample, figures_of
+
+EXPECTED = json.loads((Path(__file__).parent / "expected.json").read_text())
+TRUTH = np.array(EXPECTED["truth"])
+PROBS = np.array(EXPECTED["probs"])
+PREDICTED = PROBS.argmax(axis=1)
+FIGURES = figures_of(Sample(TRUTH, PREDICTED, PROBS.shape[1], PROBS, PROBS.max(axis=1)))
+
+
+@pytest.fixture(scope="module")
+def counts():
+    return cls.confusion(TRUTH, PREDICTED, PROBS.shape[1])
+
+
+def test_confusion_is_that_of_scikit_learn(counts):
+    assert counts[:, :-1].tolist() == EXPECTED["classification"]["confusion"]
+    assert not counts[:, -1].any()
+
+
+@pytest.mark.parametrize("name", ["recall", "precision", "f1"])
+def test_figures_of_each_label_are_those_of_scikit_learn(counts, name):
+    expected = np.array(EXPECTED["classification"][name])
+    np.testing.assert_allclose(getattr(cls, name)(counts), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["uar", "accuracy", "macro_f1", "weighted_f1", "kappa"])
+def test_figures_of_classification_are_those_of_scikit_learn(name):
+    assert FIGURES[name] == pytest.approx(EXPECTED["classification"][name], abs=1e-12)
+
+
+def test_uar_is_that_of_audmetric_where_all_labels_occur():
+    assert FIGURES["uar"] == pytest.approx(EXPECTED["classification"]["uar_audmetric"], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [
+        ("top2", 1e-12),
+        ("nll", 1e-9),
+        ("brier", 1e-9),
+        ("ece", 1e-6),  # single precision over there
+        ("mce", 1e-6),
+        ("adaptive_ece", 1e-9),
+        ("aurc", 1e-6),
+        ("error_auroc", 1e-12),
+    ],
+)
+def test_figures_of_confidence_are_those_of_other_libraries(name, tolerance):
+    assert FIGURES[name] == pytest.approx(EXPECTED["calibration"][name], abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("kl", soft.kl_divergence),
+        ("js", soft.jensen_shannon),
+        ("cosine", soft.cosine_similarity),
+    ],
+)
+def test_figures_of_soft_truth_are_those_of_scipy(name, function):
+    shares = np.array(EXPECTED["soft_truth"]["votes"]) / 5.0
+    np.testing.assert_allclose(function(shares, PROBS), EXPECTED["soft_truth"][name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("ccc", reg.concordance_cc),
+        ("pearson", reg.pearson_cc),
+        ("rmse", reg.root_mean_square_error),
+        ("mae", reg.mean_absolute_error),
+        ("bias", reg.bias),
+    ],
+)
+def test_figures_of_dimensions_are_those_of_other_libraries(name, function):
+    given = EXPECTED["dimensions"]
+    assert function(given["truth"], given["predicted"]) == pytest.approx(given[name], abs=1e-12)
+
+
+def test_error_rates_are_those_of_jiwer():
+    given = EXPECTED["transcripts"]
+    sides = given["references"], given["hypotheses"]
+    assert text.error_rate(text.word_errors(*sides)) == pytest.approx(given["wer"], abs=1e-12)
+    assert text.error_rate(text.character_errors(*sides)) == pytest.approx(given["cer"], abs=1e-12)
+
+
+def test_interval_of_a_mean_is_that_of_scipy():
+    given = EXPECTED["intervals"]
+    values = np.array(given["values"])
+
+    def means(blocks):
+        return np.concatenate([block @ values / block.sum(axis=1) for block in blocks])
+
+    n = len(values)
+    draws = means(bootstrap_weights(n, 20_000, np.random.default_rng(0), 5_000))
+    low, high = bca_interval(values.mean(), draws, means(jackknife_weights(n, n)))
+    assert low == pytest.approx(given["low"], abs=0.01)  # chance of the draws; the width is 0.6
+    assert high == pytest.approx(given["high"], abs=0.01)
+
+
+def test_mcnemar_is_the_binomial_test_of_scipy():
+    given = EXPECTED["intervals"]
+    found = mcnemar(np.array(given["first"]), np.array(given["second"]))
+    assert found.p_value == pytest.approx(given["mcnemar_p"], abs=1e-12)
