@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from emocli.metrics.ratios import ratio
 
-_NO_WORD = re.compile(r"[^\w\s']|_|(?<!\w)'|'(?!\w)")
-"""Anything but letters, digits, blanks, and apostrophes inside a word."""
+_PUNCTUATION = re.compile(r"[^\w\s']|_")
 
 
 def normalize_text(text: str) -> str:
@@ -28,8 +27,9 @@ def normalize_text(text: str) -> str:
         >>> normalize_text("He said: “Don’t, Anna-Maria!”")
         "he said don't anna maria"
     """
-    plain = unicodedata.normalize("NFC", text).replace("\u2019", "'").lower()
-    return " ".join(_NO_WORD.sub(" ", plain).split())
+    plain = unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
+    words = (word.strip("'") for word in _PUNCTUATION.sub(" ", plain).split())
+    return " ".join(filter(None, words))
 
 
 def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.int64]:
