@@ -57,16 +57,23 @@ def predict(
     if remark is not None:
         for sentence in inputs.remarks:
             remark(sentence)
-    recognizers = load_recognizers(model, device=device, dtype=dtype, offline=offline)
+    recognizers = load_recognizers(
+        model, device=device, dtype=dtype, batch_size=batch_size, offline=offline
+    )
     options = PredictOptions(windows, window_seconds, hop_seconds, batch_size)
     rows = list(predict_rows(inputs.utterances, recognizers, options, progress))
     return PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
 
 
 def load_recognizers(
-    model: str | Sequence[str], *, device: str = "auto", dtype: str = "auto", offline: bool = False
+    model: str | Sequence[str],
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    offline: bool = False,
 ) -> list[Recognizer]:
-    """The models of one or several names, loaded, each once.
+    """The models of one or several names, loaded, each once; the options are those of `predict`.
 
     Raises:
         ModelError: a model that cannot be used.
@@ -75,7 +82,10 @@ def load_recognizers(
     from emocli.models.registry import resolve
 
     names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
-    return [resolve(name, device=device, dtype=dtype, offline=offline) for name in names]
+    return [
+        resolve(name, device=device, dtype=dtype, batch_size=batch_size, offline=offline)
+        for name in names
+    ]
 
 
 def predict_rows(

@@ -27,6 +27,7 @@ from emocli.pipeline.scoring import (
     Score,
     about,
     prediction_row,
+    remarks,
     score,
     weighted_mean,
 )
@@ -88,10 +89,11 @@ class _Collected:
     windows: list[Window] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
 
-    def add(self, window: Window, found: Score) -> None:
+    def add(self, window: Window, found: Score, remark: str) -> None:
         # Without its samples, or the windows of a long recording would stay in memory.
+        note = join_remarks(window.note, remark)
         empty = np.empty(0, dtype=np.float32)
-        self.windows.append(Window(window.start, window.end, empty, window.note))
+        self.windows.append(Window(window.start, window.end, empty, note))
         self.scores.append(found)
 
 
@@ -131,11 +133,11 @@ def predict_utterances(
     collected = [_Collected() for _ in cards]
     for pool in _pools(_listen(utterances, rate, plan, options, tally), options.batch_size):
         windows = [event for event in pool if isinstance(event, Window)]
-        scores = [iter(_score(one, windows, rate, options.batch_size)) for one in recognizers]
+        scores = [_score(one, windows, rate, options.batch_size) for one in recognizers]
         for event in pool:
             if isinstance(event, Window):
                 for part, found in zip(collected, scores, strict=True):
-                    part.add(event, next(found))
+                    part.add(event, *next(found))
                 tally.heard(min(event.seconds, plan.hop_samples / rate))
                 continue
             rows = [
@@ -224,8 +226,11 @@ def _pools(
 
 def _score(
     recognizer: Recognizer, windows: Sequence[Window], rate: int, batch_size: int | None
-) -> list[Score]:
-    """Scores of windows at the model's own rate and not below its shortest length."""
+) -> Iterator[tuple[Score, str]]:
+    """Scores of windows, and what the model remarks on each.
+
+    The model gets them at its own rate and not below its shortest length.
+    """
     card = recognizer.card
     shortest = math.ceil(card.min_seconds * card.sampling_rate)
     waveforms = [resample(window.samples, rate, card.sampling_rate) for window in windows]
@@ -233,7 +238,8 @@ def _score(
         np.pad(waveform, (0, shortest - len(waveform))) if len(waveform) < shortest else waveform
         for waveform in waveforms
     ]
-    return score(recognizer, padded, batch_size)
+    found = score(recognizer, padded, batch_size)
+    return zip(found, remarks(recognizer, waveforms) if waveforms else [], strict=True)
 
 
 def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> Iterator[Row]:
@@ -260,7 +266,11 @@ def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> I
             about(utterance, weighted_mean(part.scores, weights)),
             start=heard.start if utterance.start is None else utterance.start,
             end=heard.end if utterance.end is None else utterance.end,
-            notes=(heard.note, _too_short(heard.end - heard.start, card)),
+            notes=(
+                heard.note,
+                _too_short(heard.end - heard.start, card),
+                *(window.note for window in part.windows),
+            ),
         )
 
 

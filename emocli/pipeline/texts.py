@@ -15,6 +15,7 @@ from emocli.pipeline.scoring import (
     Score,
     about,
     prediction_row,
+    remarks,
     score,
 )
 
@@ -112,16 +113,14 @@ def _rows(read: Sequence[Read], recognizer: Recognizer, batch_size: int | None) 
     card = recognizer.card
     texts = [one.text for one in read if one.text]
     found = iter(score(recognizer, texts, batch_size) if texts else [])
-    remarks = iter(
-        recognizer.remarks(texts) if hasattr(recognizer, "remarks") else [""] * len(texts)
-    )
+    said = iter(remarks(recognizer, texts) if texts else [])
     rows = []
     for one in read:
         utterance = one.utterance
         result: Score | None = one.error or None
         note = "" if one.error else NO_WORDS
         if one.text:
-            result, note = about(utterance, next(found)), next(remarks)
+            result, note = about(utterance, next(found)), next(said)
         rows.append(
             prediction_row(
                 utterance, card, result, start=utterance.start, end=utterance.end, notes=(note,)

@@ -168,6 +168,20 @@ def test_notes():
     assert all(row["error"] == "" and row["label"] for row in rows)
 
 
+def test_remarks_of_a_model_are_noted_once():
+    class Deaf(FakeRecognizer):
+        def remarks(self, utterances):
+            return [
+                "only the first 5 s were heard" if len(one) > 80000 else "" for one in utterances
+            ]
+
+    write_tone(Path("a.wav"), 29.0)
+    (row,) = rows_of("a.wav", Deaf())
+    assert row["note"] == "only the first 5 s were heard"
+    rows = rows_of("a.wav", Deaf(), windows=True)
+    assert [row["note"] for row in rows] == [*(["only the first 5 s were heard"] * 2), ""]
+
+
 def test_short_recordings_are_padded_with_zeros_to_the_models_minimum():
     write_tone(Path("a.wav"), 0.05)
     model = FakeRecognizer(min_seconds=0.40001)
@@ -444,6 +458,17 @@ def test_speech_models_first_then_text_models():
     table = predict("a.wav", ["words", "builtin"])
     assert table["model"].tolist() == ["fake", "fake-text"]
     assert table["label"].tolist() == ["angry", "happy"]
+
+
+def test_each_model_is_loaded_once_and_as_asked(monkeypatch):
+    from emocli.models import registry
+
+    asked = []
+    monkeypatch.setattr(registry, "resolve", lambda name, **options: asked.append((name, options)))
+    options = {"device": "cpu", "dtype": "fp32", "batch_size": 3, "offline": True}
+    use_case.load_recognizers(["a", "b", "a"], **options)
+    use_case.load_recognizers("c", **options)
+    assert asked == [("a", options), ("b", options), ("c", options)]
 
 
 def test_rows_of_no_models():
