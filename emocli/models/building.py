@@ -1,0 +1,134 @@
+"""Networks of the transformers library, built from a local checkpoint and nothing else.
+
+The library builds the network from the configuration; which weights go where is decided here, so
+that a head is never filled with random numbers. No code of a checkpoint is run and no other
+repository is asked.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from torch import Tensor, nn
+from transformers.utils import logging as library_logging
+
+from emocli.errors import ModelError
+from emocli.models.checkpoint import Checkpoint, Shapes, n_layers_held
+
+# What a configuration says beyond the network: names of outputs are read by emocli itself, and
+# remote code, quantisers and attention kernels are not for a file to choose.
+_SET_ASIDE = {
+    "_attn_implementation",
+    "_name_or_path",
+    "architectures",
+    "attn_implementation",
+    "auto_map",
+    "dtype",
+    "gradient_checkpointing",
+    "id2label",
+    "label2id",
+    "model_type",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "problem_type",
+    "quantization_config",
+    "return_dict",
+    "torch_dtype",
+    "transformers_version",
+    "use_return_dict",
+}
+# What building raises for a configuration that makes no sense, all seen with real nonsense.
+_NONSENSE = (
+    StrictDataclassError,
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def library_config(
+    checkpoint: Checkpoint, model_type: str, facts: Mapping[str, Any], n_outputs: int = 2
+) -> Any:
+    """The library's configuration of a network.
+
+    Args:
+        checkpoint: what to build; its weights limit the number of layers.
+        model_type: the library's name of the architecture.
+        facts: what the configuration has to say; what is not about the network is left out.
+        n_outputs: rows of the last layer.
+
+    Raises:
+        ModelError: the configuration makes no sense, or has more layers than there are weights.
+    """
+    kept = {key: value for key, value in facts.items() if key not in _SET_ASIDE}
+    with _sense(checkpoint):
+        config = transformers.AutoConfig.for_model(model_type, **kept, num_labels=n_outputs)
+        n_layers = config.num_hidden_layers
+    held = n_layers_held(checkpoint.shapes)
+    if n_layers > held:
+        raise ModelError(
+            f"{checkpoint.name}: config.json says {n_layers} layers and the weights have {held}. "
+            f"Fetch the checkpoint again, or repair config.json."
+        )
+    return config
+
+
+def skeleton_shapes(checkpoint: Checkpoint, build: Callable[[], nn.Module]) -> Shapes:
+    """Names and shapes of a network's tensors, found without memory for them.
+
+    Raises:
+        ModelError: no network can be built from the configuration.
+    """
+    with _sense(checkpoint), torch.device("meta"):
+        return {key: tuple(tensor.shape) for key, tensor in build().state_dict().items()}
+
+
+def fill(kind: Any, config: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """A network of the library with given weights, in fp32, ready to predict.
+
+    Args:
+        kind: class of the network.
+        config: its configuration.
+        tensors: all weights by the network's own names.
+    """
+    with _silence():
+        network = kind.from_pretrained(
+            None, config=config, state_dict=dict(tensors), dtype=torch.float32
+        )
+    return network.eval()
+
+
+@contextmanager
+def _sense(checkpoint: Checkpoint) -> Iterator[None]:
+    """Turn what the library says about a senseless configuration into one sentence."""
+    try:
+        yield
+    except _NONSENSE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"{checkpoint.name}: config.json describes no network that can be built ({reason}). "
+            f"Fetch the checkpoint again, or repair config.json."
+        ) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the library's progress bar and its report on weights away from standard error."""
+    verbosity = library_logging.get_verbosity()
+    shows_progress = library_logging.is_progress_bar_enabled()
+    library_logging.set_verbosity_error()
+    library_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library_logging.set_verbosity(verbosity)
+        if shows_progress:
+            library_logging.enable_progress_bar()

@@ -1,0 +1,100 @@
+"""What the outputs of a checkpoint mean: labels or dimensions, by name and never by index."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emocli.errors import LabelMismatch, ModelError
+from emocli.labels import canonical_labels
+from emocli.models.aliases import Alias
+
+DIMENSIONS = ("arousal", "dominance", "valence")
+_DIMENSION_NAMES = {
+    **{name: name for name in DIMENSIONS},
+    "activation": "arousal",
+    "act": "arousal",
+    "aro": "arousal",
+    "dom": "dominance",
+    "val": "valence",
+}
+_PLACEHOLDER = re.compile(r"label_?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Names of a network's outputs.
+
+    Attributes:
+        labels: canonical label names, empty for a dimensional model.
+        dimensions: names among `DIMENSIONS`, empty for a categorical model.
+        multi_label: labels have a sigmoid each.
+    """
+
+    labels: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = ()
+    multi_label: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels or self.dimensions)
+
+
+def name_outputs(
+    name: str, config: Mapping[str, Any], n_outputs: int, alias: Alias | None = None
+) -> Outputs:
+    """The meaning of the outputs of a checkpoint.
+
+    Args:
+        name: of the checkpoint, for messages.
+        config: the content of ``config.json``; its ``id2label`` decides.
+        n_outputs: rows of the last layer.
+        alias: facts about the checkpoint, used where ``id2label`` is absent or has only
+            placeholders.
+
+    Raises:
+        ModelError: the outputs have no names, or not as many as there are, or two that mean the
+            same.
+    """
+    names = _own_names(config)
+    known = tuple(alias.labels or alias.dimensions) if alias else ()
+    if names is None and known:
+        names = known
+    if names is None:
+        raise ModelError(
+            f"{name}: config.json gives the {n_outputs} outputs no names (id2label), and without "
+            f"names nobody knows which emotion is which. Add id2label to config.json."
+        )
+    if len(names) != n_outputs:
+        raise ModelError(
+            f"{name}: config.json names {len(names)} outputs ({', '.join(names)}) and the weights "
+            f"have {n_outputs}. Repair id2label in config.json."
+        )
+    dimensions = [_DIMENSION_NAMES.get(n.strip().casefold()) for n in names]
+    if all(dimensions):
+        return Outputs(dimensions=tuple(str(d) for d in dimensions))
+    if config.get("problem_type") == "regression":
+        raise ModelError(
+            f"{name}: a regression onto {', '.join(names)}, expected the dimensions "
+            f"{', '.join(DIMENSIONS)}. Use a model for emotions or these dimensions."
+        )
+    multi_label = config.get("problem_type") == "multi_label_classification"
+    try:
+        labels = canonical_labels(names)
+    except LabelMismatch as error:
+        raise ModelError(f"{name}: {error}") from error
+    return Outputs(labels=labels, multi_label=multi_label or bool(alias and alias.multi_label))
+
+
+def _own_names(config: Mapping[str, Any]) -> Sequence[str] | None:
+    """Names by number as ``id2label`` has them; None if it is absent or only placeholders."""
+    table = config.get("id2label")
+    if not isinstance(table, Mapping) or not table:
+        return None
+    try:
+        numbered = sorted((int(number), str(label)) for number, label in table.items())
+    except ValueError:
+        return None
+    if [number for number, _ in numbered] != list(range(len(numbered))):
+        return None
+    names = [label for _, label in numbered]
+    return None if all(_PLACEHOLDER.fullmatch(label) for label in names) else names

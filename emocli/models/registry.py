@@ -1,0 +1,353 @@
+"""From the name of a model to the model.
+
+A name is one of
+
+    builtin, builtin-sentiment, builtin-emotion    models of the package
+    a short name of `emocli models list`
+    hf:owner/name[@revision] or owner/name[@revision]
+    a local folder, or a weight file in one
+
+Listing and describing models loads neither torch nor the transformers library.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from emocli.errors import ModelError
+from emocli.models import hub
+from emocli.models.aliases import Alias, alias_of_hub, aliases
+from emocli.models.checkpoint import Checkpoint
+from emocli.models.outputs import Outputs, name_outputs
+from emocli.models.protocol import ModelCard, Recognizer
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+COMPACT_TYPE = "emocli-compact"
+HASHED_TEXT_TYPE = "emocli-hashed-text"
+_HUB_NAME = re.compile(r"(?:hf:)?(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a name means.
+
+    Attributes:
+        name: identifier for tables and messages.
+        alias: what is known of it beforehand; None if nothing is.
+        hub: ``owner/name``; empty if it is not of the hub.
+        revision: what was asked or pinned; empty for the main branch.
+        folder: where it is; None for a model of the hub that has to be looked for.
+        weights: a weight file that was named; None for those of the folder.
+    """
+
+    name: str
+    alias: Alias | None = None
+    hub: str = ""
+    revision: str = ""
+    folder: Path | None = None
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A model as ``models list`` and ``models show`` present it.
+
+    Attributes:
+        alias: short name; empty for a model without one.
+        card: what is known of it.
+        folder: where it is on this machine; None if it is not.
+        hub: ``owner/name``; empty if it is not of the hub.
+    """
+
+    alias: str
+    card: ModelCard
+    folder: Path | None
+    hub: str = ""
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether it can be used without a network."""
+        return self.folder is not None
+
+    @property
+    def text(self) -> str:
+        """The model card in the model's folder, without its metadata; empty if there is none."""
+        try:
+            text = (self.folder or Path()).joinpath("README.md").read_text("utf-8")
+        except OSError:
+            return ""
+        return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
+
+
+def resolve(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    offline: bool = False,
+    modality: str | None = None,
+) -> Recognizer:
+    """The model of a name, loaded; a model of the hub is fetched if it is not on this machine.
+
+    Args:
+        name: see the module's docstring.
+        revision: branch, tag or commit of the hub, instead of one in the name.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: most utterances at once; None for a size that suits the device.
+        offline: use only what is on this machine, and keep the hub's library off the network.
+        modality: ``"speech"`` or ``"text"`` if only such a model will do.
+
+    Raises:
+        ModelError: no model has that name, or it cannot be used as asked.
+        ModelUnavailable: it is not on this machine and could not be fetched.
+    """
+    if offline:
+        _stay_offline()
+    reference = find(name, revision=revision)
+    folder = local_folder(reference, offline=offline)
+    checkpoint = _checkpoint(reference, folder)
+    found = _modality(checkpoint)
+    if modality is not None and found != modality:
+        raise ModelError(
+            f"{reference.name} is a {found} model, expected a {modality} model. "
+            f"`emocli models list` shows which are which."
+        )
+    return _load(checkpoint, reference.alias, device, dtype, batch_size)
+
+
+def find(name: str, *, revision: str | None = None) -> Reference:
+    """What a name means; nothing is loaded or fetched.
+
+    Raises:
+        ModelError: no model has that name, or a revision was asked of one that has none.
+    """
+    short, _, asked = name.partition("@")
+    if short in aliases():
+        return _of_alias(aliases()[short], revision or asked)
+    path = Path(name).expanduser()
+    if not name.startswith("hf:") and path.exists():
+        return _of_path(name, path, revision)
+    match = _HUB_NAME.fullmatch(name)
+    if match and not name.startswith((".", "~", "/")):
+        wanted = revision or match["revision"] or ""
+        alias = alias_of_hub(match["hub"])
+        if alias and not wanted:
+            wanted = alias.revision
+        return Reference(match["hub"], alias, match["hub"], wanted)
+    raise _unknown(name)
+
+
+def local_folder(reference: Reference, *, offline: bool = False) -> Path:
+    """Where a model is on this machine; one of the hub is fetched if it is not and may be.
+
+    Raises:
+        ModelUnavailable: it is not here, and fetching is forbidden or fails.
+    """
+    if reference.folder is not None:
+        return reference.folder
+    cached = hub.find_cached(reference.hub, reference.revision)
+    if cached is not None:
+        return cached
+    if offline:
+        raise hub.unavailable(reference.hub, reference.revision, "--offline forbids the network")
+    return hub.fetch(reference.hub, reference.revision, progress=sys.stderr.isatty())
+
+
+def list_models() -> list[Listing]:
+    """All models with a short name, and whether they are on this machine."""
+    return [_listing(_of_alias(alias, "")) for alias in aliases().values()]
+
+
+def describe(name: str) -> Listing:
+    """What is known of a model without loading or fetching it.
+
+    Raises:
+        ModelError: no model has that name, or its configuration cannot be read.
+    """
+    return _listing(find(name))
+
+
+def _of_alias(alias: Alias, revision: str) -> Reference:
+    if alias.hub:
+        return Reference(alias.hub, alias, alias.hub, revision or alias.revision)
+    if revision:
+        raise _no_revision(alias.name)
+    folder = Path(str(files("emocli.models").joinpath("builtin", alias.folder)))
+    return Reference(alias.name, alias, folder=folder)
+
+
+def _of_path(name: str, path: Path, revision: str | None) -> Reference:
+    if revision:
+        raise _no_revision(name)
+    if path.is_dir():
+        return Reference(name, folder=path)
+    if path.suffix in WEIGHT_SUFFIXES:
+        return Reference(name, folder=path.parent, weights=path)
+    raise ModelError(
+        f"{name} is a file, expected a folder with config.json and weights, or a weight file "
+        f"({', '.join(WEIGHT_SUFFIXES)}) in one. Name the folder."
+    )
+
+
+def _no_revision(name: str) -> ModelError:
+    return ModelError(
+        f"{name} is not a model of the hub, so it has no revisions. Leave the revision out."
+    )
+
+
+def _unknown(name: str) -> ModelError:
+    near = difflib.get_close_matches(name, aliases(), n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return ModelError(
+        f"No model is called {name}, and no file or folder is: {guess}`emocli models list` shows "
+        f"short names; hf:owner/name and folders work too."
+    )
+
+
+def _stay_offline() -> None:
+    """Keep the hub's library off the network; it reads the variable when it is imported."""
+    if "huggingface_hub" not in sys.modules:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _checkpoint(reference: Reference, folder: Path) -> Checkpoint:
+    revision = folder.name if reference.hub else ""
+    return Checkpoint(folder, reference.name, revision, reference.weights)
+
+
+def _modality(checkpoint: Checkpoint) -> str:
+    """``"speech"`` or ``"text"``, from what ``config.json`` says.
+
+    Raises:
+        ModelError: the model is of an unknown kind.
+    """
+    kind = checkpoint.config.get("model_type")
+    for modality, kinds in KINDS.items():
+        if kind in kinds:
+            return modality
+    known = ", ".join(sorted(kind for kinds in KINDS.values() for kind in kinds))
+    raise ModelError(
+        f"{checkpoint.name}: config.json says model_type {kind!r}, expected one of {known}. "
+        f"Use a checkpoint of one of these."
+    )
+
+
+# The types that `emocli.models.speech` and `emocli.models.text` load, listed here once more so
+# that torch need not be imported to tell them apart; a test compares the two.
+KINDS: Mapping[str, frozenset[str]] = {
+    "speech": frozenset(
+        {
+            COMPACT_TYPE,
+            "data2vec-audio",
+            "hubert",
+            "ser",
+            "sew",
+            "sew-d",
+            "unispeech",
+            "unispeech-sat",
+            "wav2vec2",
+            "wav2vec2-bert",
+            "wav2vec2-conformer",
+            "wavlm",
+            "whisper",
+        }
+    ),
+    "text": frozenset(
+        {
+            HASHED_TEXT_TYPE,
+            "bert",
+            "camembert",
+            "deberta",
+            "deberta-v2",
+            "distilbert",
+            "electra",
+            "roberta",
+            "xlm-roberta",
+        }
+    ),
+}
+
+
+def _load(
+    checkpoint: Checkpoint, alias: Alias | None, device: str, dtype: str, batch_size: int | None
+) -> Recognizer:
+    kind = checkpoint.config["model_type"]
+    if kind == HASHED_TEXT_TYPE:
+        from emocli.models.hashed_text import load_hashed_text
+
+        return load_hashed_text(checkpoint.folder)
+    if kind == COMPACT_TYPE:
+        from emocli.models.compact import load_compact
+
+        return load_compact(checkpoint.folder)
+    from emocli.models.devices import choose_device, choose_dtype
+
+    place, precision = choose_device(device), choose_dtype(dtype)
+    if _modality(checkpoint) == "text":
+        from emocli.models.text import load_text
+
+        return load_text(checkpoint, place, precision, alias=alias, batch_size=batch_size)
+    from emocli.models.speech import load_speech
+
+    return load_speech(checkpoint, place, precision, alias=alias, batch_size=batch_size)
+
+
+def _listing(reference: Reference) -> Listing:
+    alias = reference.alias
+    folder = reference.folder or hub.find_cached(reference.hub, reference.revision)
+    short = alias.name if alias else ""
+    if folder is None or not (folder / "config.json").is_file():
+        card = alias.card if alias else ModelCard(name=reference.name, source=reference.name)
+        return Listing(short, card, None, reference.hub)
+    card = _card(_checkpoint(reference, folder), alias)
+    return Listing(short, card, folder, reference.hub)
+
+
+def _card(checkpoint: Checkpoint, alias: Alias | None) -> ModelCard:
+    """A card from the files of a checkpoint, without loading it."""
+    config = checkpoint.config
+    known = alias.card if alias else ModelCard(name=checkpoint.name)
+    modality = _modality(checkpoint)
+    outputs = _outputs(checkpoint, alias)
+    rate = config.get("sampling_rate", checkpoint.preprocessor.get("sampling_rate", 16000))
+    return replace(
+        known,
+        revision=checkpoint.revision,
+        modality=modality,
+        labels=outputs.labels,
+        dimensions=outputs.dimensions,
+        multi_label=outputs.multi_label,
+        sampling_rate=0 if modality == "text" else int(rate),
+        n_parameters=_n_parameters(checkpoint),
+        size_bytes=checkpoint.size_bytes,
+        licence=known.licence or str(config.get("licence", "")) or checkpoint.licence,
+        source=known.source or str(checkpoint.folder),
+        description=known.description or str(config.get("description", "")),
+    )
+
+
+def _outputs(checkpoint: Checkpoint, alias: Alias | None) -> Outputs:
+    config: dict[str, Any] = dict(checkpoint.config)
+    if isinstance(config.get("labels"), list):  # the embedded models list theirs in order
+        config["id2label"] = dict(enumerate(config["labels"]))
+    try:
+        n_outputs = len(config.get("id2label") or (alias.card.outputs if alias else ()))
+        return name_outputs(checkpoint.name, config, n_outputs, alias)
+    except (ModelError, TypeError):
+        return Outputs()
+
+
+def _n_parameters(checkpoint: Checkpoint) -> int:
+    """Number of weights as far as it can be read without torch; else 0."""
+    if any(path.suffix != ".safetensors" for path in checkpoint.weight_files):
+        return 0
+    return checkpoint.n_parameters

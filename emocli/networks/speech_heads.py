@@ -1,0 +1,109 @@
+"""Classification heads of published speech checkpoints that the transformers library lacks.
+
+Parameter names are those of the published weight files.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from emocli.networks.attentive_statistics import AttentiveStatisticsPooling
+
+POOLINGS = ("mean", "sum", "max")
+
+
+def pool_frames(frames: Tensor, valid: Tensor, pooling: str) -> Tensor:
+    """Mean, sum or maximum over the valid frames.
+
+    Args:
+        frames: shape (n_utterances, n_frames, n_channels).
+        valid: bool, shape (n_utterances, n_frames).
+        pooling: one of `POOLINGS`.
+
+    Returns:
+        Shape (n_utterances, n_channels).
+    """
+    if pooling == "max":
+        return frames.masked_fill(~valid[..., None], -float("inf")).amax(1)
+    total = frames.masked_fill(~valid[..., None], 0.0).sum(1)
+    return total if pooling == "sum" else total / valid.sum(1, keepdim=True)
+
+
+class DenseTanhHead(nn.Module):
+    """``dense``, tanh, then an output layer that goes by one of two names.
+
+    audeering's dimensional wav2vec2 calls the output layer ``out_proj``, ehcalabres' classifier
+    calls it ``output``.
+    """
+
+    def __init__(self, n_channels: int, n_outputs: int, output_name: str) -> None:
+        super().__init__()
+        self.dense = nn.Linear(n_channels, n_channels)
+        self.output_name = output_name
+        self.add_module(output_name, nn.Linear(n_channels, n_outputs))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Outputs, shape (n_utterances, n_channels) to (n_utterances, n_outputs)."""
+        return self.get_submodule(self.output_name)(self.dense(pooled).tanh())
+
+
+class PooledClassifier(nn.Module):
+    """An encoder, pooling over time, and a `DenseTanhHead`."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, pooling: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = head
+        self.pooling = pooling
+
+    def forward(self, inputs: Tensor, sample_mask: Tensor | None, valid: Tensor) -> Tensor:
+        """Logits of waveforms.
+
+        Args:
+            inputs: shape (n_utterances, n_samples), zero-padded.
+            sample_mask: 1 for samples and 0 for padding, the shape of ``inputs``; None if there
+                is no padding.
+            valid: bool, shape (n_utterances, n_frames).
+
+        Returns:
+            Shape (n_utterances, n_outputs).
+        """
+        frames = self.encoder(inputs, attention_mask=sample_mask).last_hidden_state
+        return self.classifier(pool_frames(frames, valid, self.pooling))
+
+
+class FullyConnected(nn.Module):
+    """Blocks of linear, layer norm and ReLU, then a linear output."""
+
+    def __init__(self, n_inputs: int, n_hidden: int, n_outputs: int, n_blocks: int) -> None:
+        super().__init__()
+        widths = [n_inputs] + [n_hidden] * n_blocks
+        self.fc = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU())
+            for width in widths[:-1]
+        )
+        self.out = nn.Sequential(nn.Linear(widths[-1], n_outputs))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Outputs, shape (n_utterances, n_inputs) to (n_utterances, n_outputs)."""
+        for block in self.fc:
+            pooled = block(pooled)
+        return self.out(pooled)
+
+
+class ChallengeBaseline(nn.Module):
+    """WavLM, attentive statistics pooling and a fully connected head.
+
+    Source: the baseline of the Odyssey 2024 and Interspeech 2025 challenges on MSP-Podcast.
+    """
+
+    def __init__(self, encoder: Any, n_channels: int, head: FullyConnected) -> None:
+        super().__init__()
+        self.ssl_model = encoder
+        self.pool_model = AttentiveStatisticsPooling(n_channels)
+        self.ser_model = head
+
+    def forward(self, inputs: Tensor, sample_mask: Tensor | None, valid: Tensor) -> Tensor:
+        """Logits of standardised waveforms; arguments as in `PooledClassifier.forward`."""
+        frames = self.ssl_model(inputs, attention_mask=sample_mask).last_hidden_state
+        return self.ser_model(self.pool_model(frames, valid))
