@@ -13,7 +13,7 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 NO_SPEECH_THRESHOLD = 0.6
 LOGPROB_THRESHOLD = -1.0
 COMPRESSION_RATIO_THRESHOLD = 2.4
-"""The three thresholds are those that Whisper's authors chose (Radford et al. 2022, section 4.5)."""
+"""The thresholds that Whisper's authors chose (Radford et al. 2022, section 4.5)."""
 
 
 @dataclass(frozen=True, kw_only=True)

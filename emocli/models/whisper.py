@@ -19,7 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
+from emocli.models.whisper_languages import LANGUAGES
 from emocli.transcript import (
     Segment,
     Span,
@@ -48,6 +50,14 @@ class Transcriber(Protocol):
     @property
     def card(self) -> ModelCard:
         """What the model is."""
+        ...
+
+    def check(self, options: TranscribeOptions) -> None:
+        """Make sure that the model can do what is asked.
+
+        Raises:
+            ModelError: it does not know the language, or cannot translate.
+        """
         ...
 
     def transcribe(
@@ -92,8 +102,8 @@ class WhisperNetwork(Protocol):
         ...
 
     @property
-    def n_text_context(self) -> int:
-        """Number of tokens that the decoder can look back on, 448."""
+    def languages(self) -> Sequence[str]:
+        """Codes of the languages that the model knows; only ``"en"`` for an English one."""
         ...
 
     @property
@@ -175,6 +185,22 @@ class WhisperTranscriber:
         """What the model is."""
         return self.network.card
 
+    def check(self, options: TranscribeOptions) -> None:
+        """Make sure that the model can do what is asked; see `Transcriber.check`."""
+        known = self.network.languages
+        asked = options.language
+        if tuple(known) == ("en",) and (asked not in (None, "en") or options.task == "translate"):
+            wish = "translate" if options.task == "translate" else LANGUAGES.get(asked or "", asked)
+            raise ModelError(
+                f"{self.card.name} knows English only, asked for {wish}. "
+                f"Choose a model without .en in its name."
+            )
+        if asked is not None and asked not in known:
+            raise ModelError(
+                f"{self.card.name} knows {len(known)} languages, and {LANGUAGES.get(asked, asked)} "
+                f"is not one of them. Choose another model, or leave the language out."
+            )
+
     def transcribe(
         self,
         waveform: NDArray[np.float32],
@@ -183,6 +209,7 @@ class WhisperTranscriber:
         speech: Sequence[Span] | None = None,
     ) -> Transcript:
         """What is said in a recording; see `Transcriber.transcribe`."""
+        self.check(options)
         with _reproducibly():
             features = self.network.features(waveform)
             walk = _Walk(self.network, options, features, speech)
@@ -372,4 +399,3 @@ def compression_ratio(text: str) -> float:
     """
     raw = text.encode()
     return len(raw) / len(zlib.compress(raw))
-

@@ -2,6 +2,8 @@
 
 from difflib import get_close_matches
 
+from emocli.errors import ModelError
+
 _NAMES = """
 en english, zh chinese, de german, es spanish, ru russian, ko korean, fr french, ja japanese,
 pt portuguese, tr turkish, pl polish, ca catalan, nl dutch, ar arabic, sv swedish, it italian,
@@ -45,7 +47,7 @@ def language_code(language: str) -> str:
     """The code of a language given by code or name, in any case.
 
     Raises:
-        ValueError: no such language; the sentence lists those that look alike.
+        ModelError: no such language; the sentence lists those that look alike.
 
     Example:
         >>> language_code("Polish"), language_code("EN")
@@ -62,6 +64,6 @@ def language_code(language: str) -> str:
         if alike
         else "Give one such as en or polish, or leave it out to have it detected."
     )
-    raise ValueError(
+    raise ModelError(
         f"Language {language!r} is none of the {len(LANGUAGES)} that Whisper knows. {remedy}"
     )

@@ -39,11 +39,6 @@ class OpenAIWhisper:
     fp16: bool = False
 
     @property
-    def n_text_context(self) -> int:
-        """Number of tokens that the decoder can look back on."""
-        return int(self.model.dims.n_text_ctx)
-
-    @property
     def end_of_text(self) -> int:
         """The first token that is no text."""
         return int(self._tokenizer.eot)
@@ -52,6 +47,11 @@ class OpenAIWhisper:
     def first_time_token(self) -> int:
         """The token of second 0.00."""
         return int(self._tokenizer.timestamp_begin)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that the model knows."""
+        return tuple(self._tokenizer.all_language_codes) if self.model.is_multilingual else ("en",)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -75,7 +75,7 @@ class OpenAIWhisper:
 
     def detect_language(self, heard: torch.Tensor) -> str:
         """Code of the most probable language; English for a model that knows no other."""
-        if not self.model.is_multilingual:
+        if self.languages == ("en",):
             return "en"
         _, probs = self.model.detect_language(heard)
         return str(max(probs, key=probs.__getitem__))
@@ -215,12 +215,24 @@ def load_checkpoint(path: Path, card: ModelCard, *, size: str, device: str, fp16
     return OpenAIWhisper(model, card, fp16)
 
 
-def _read(path: Path) -> Any:
-    from pickle import UnpicklingError
+def published_sha256(size: str) -> str:
+    """The checksum of a published checkpoint, which is part of its address."""
+    return str(whisper._MODELS[size].split("/")[-2])
 
+
+def _read(path: Path) -> Any:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (
+        torch.serialization.pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise ModelError(
             f"{path}: cannot be read as a checkpoint ({_first_line(error)}), expected a .pt file "
             f"of openai-whisper with tensors only. Fetch the file again."

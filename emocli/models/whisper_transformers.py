@@ -57,11 +57,6 @@ class TransformersWhisper:
     card: ModelCard
 
     @property
-    def n_text_context(self) -> int:
-        """Number of tokens that the decoder can look back on."""
-        return int(self.model.config.max_target_positions)
-
-    @property
     def end_of_text(self) -> int:
         """The first token that is no text."""
         return self._vocabulary.end_of_text
@@ -71,8 +66,13 @@ class TransformersWhisper:
         """The token of second 0.00."""
         return self._vocabulary.first_time
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of the languages that the model knows."""
+        return tuple(self._languages) or ("en",)
+
     @cached_property
-    def languages(self) -> dict[str, int]:
+    def _languages(self) -> dict[str, int]:
         """Token by language code; empty for a model that knows English only."""
         size = self.model.config.vocab_size
         if not self.generation.get("is_multilingual", size >= _MULTILINGUAL_SIZE):
@@ -129,7 +129,7 @@ class TransformersWhisper:
             padded,
             sampling_rate=SAMPLING_RATE,
             truncation=False,
-            padding=False,
+            padding="do_not_pad",
             return_tensors="pt",
         )
         return extracted["input_features"][0]  # (n_mels, n_frames + 3000)
@@ -142,11 +142,11 @@ class TransformersWhisper:
 
     def detect_language(self, heard: "Tensor") -> str:
         """Code of the most probable language; English for a model that knows no other."""
-        if not self.languages:
+        if not self._languages:
             return "en"
         stepper = _Stepper(self.model, heard)
         logits = stepper.logits(torch.tensor([[self._vocabulary.start]]))[0, 0]
-        return max(self.languages, key=lambda code: float(logits[self.languages[code]]))
+        return max(self._languages, key=lambda code: float(logits[self._languages[code]]))
 
     def decode(
         self,
@@ -157,7 +157,7 @@ class TransformersWhisper:
         temperature: float,
     ) -> Decoded:
         """Text of a window."""
-        half = self.n_text_context // 2
+        half = self.model.config.max_target_positions // 2
         before = [self._vocabulary.previous, *prompt[-(half - 1) :]] if prompt else []
         n_beams = options.beam_size if temperature == 0 else None
         return search(
@@ -167,14 +167,14 @@ class TransformersWhisper:
             temperature=temperature,
             n_beams=n_beams,
             max_tokens=half,
-            max_length=self.n_text_context,
+            max_length=self.model.config.max_target_positions,
         )
 
     def _start(self, language: str, task: str) -> list[int]:
         """The tokens that say what is to be written."""
-        if not self.languages:
+        if not self._languages:
             return [self._vocabulary.start]
-        return [self._vocabulary.start, self.languages[language], self._needed(f"<|{task}|>")]
+        return [self._vocabulary.start, self._languages[language], self._needed(f"<|{task}|>")]
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text."""
@@ -260,7 +260,8 @@ class _Stepper:
 
     def reorder(self, sources: Sequence[int]) -> None:
         if list(sources) != list(range(len(sources))):
-            self.cache.reorder_cache(torch.tensor(list(sources), device=self.model.device))
+            order = torch.tensor(list(sources), device=self.model.device)
+            self.cache.reorder_cache(order)  # type: ignore[arg-type]
 
 
 def load_checkpoint(
@@ -280,7 +281,8 @@ def load_checkpoint(
     """
     network = _network(checkpoint)
     card = replace(card, n_parameters=checkpoint.n_parameters, size_bytes=checkpoint.size_bytes)
-    model = network.to(device, dtype).eval().requires_grad_(False)
+    model: Any = network.eval().requires_grad_(False)
+    model.to(device=device, dtype=dtype)
     path = checkpoint.folder / "generation_config.json"
     generation = checkpoint._json(path) if path.is_file() else {}
     return TransformersWhisper(model, _tokenizer(checkpoint), generation, card)

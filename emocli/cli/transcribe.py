@@ -1,0 +1,367 @@
+"""``emocli transcribe``: recordings in, what is said in them out."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path, PurePath
+from typing import Annotated
+
+import typer
+
+from emocli.cli import options
+from emocli.cli.console import Talk, choose_format, complain, emit, finish, out
+from emocli.cli.options import OUTPUT_PANEL, DType
+from emocli.cli.progress import shown
+from emocli.cli.render import prediction_table
+from emocli.errors import ModelError, TableError
+from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.transcribe import (
+    DEFAULT_MODEL,
+    Transcribed,
+    load_transcriber,
+    transcribe_utterances,
+    transcript_rows,
+)
+from emocli.subtitles import FORMATS as SUBTITLES
+from emocli.subtitles import subtitles
+from emocli.table import PredictionTable
+from emocli.table_io import STDIN, replacing
+from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
+
+
+class TranscriptFormat(StrEnum):
+    """Forms of a transcript: those of a table, and subtitles."""
+
+    TABLE = "table"
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    SRT = "srt"
+    VTT = "vtt"
+    TXT = "txt"
+
+
+class Task(StrEnum):
+    """What to write down."""
+
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+class Detection(StrEnum):
+    """How speech is told from other sound."""
+
+    AUTO = "auto"
+    SILERO = "silero"
+    ENERGY = "energy"
+    OFF = "off"
+
+
+DECODING_PANEL = "Decoding"
+_DEFAULT_TEMPERATURES = ",".join(f"{value:g}" for value in FALLBACK_TEMPERATURES)
+
+
+def transcribe(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files, folders, patterns, a table with a file column, or - for a table or a "
+            "list of paths on standard input.",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            envvar="EMOCLI_WHISPER_MODEL",
+            metavar="NAME",
+            help="A size (tiny, base, small, medium, large, turbo, also .en), "
+            "hf:owner/name[@revision], a .pt file, or a folder.",
+        ),
+    ] = DEFAULT_MODEL,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE|NAME",
+            envvar="EMOCLI_LANGUAGE",
+            help="Language that is spoken, such as pl or polish.",
+            show_default="detected",
+        ),
+    ] = None,
+    task: Annotated[
+        Task, typer.Option(help="Write down what is said, or translate it into English.")
+    ] = Task.TRANSCRIBE,
+    segments: Annotated[
+        bool, typer.Option("--segments", help="One row for each phrase, with its times.")
+    ] = False,
+    word_timestamps: Annotated[
+        bool, typer.Option("--word-timestamps", help="Add the times of words, as JSON.")
+    ] = False,
+    vad: Annotated[
+        Detection,
+        typer.Option(
+            help="How speech is told from silence and music. auto is silero where it is "
+            "installed, else energy."
+        ),
+    ] = Detection.AUTO,
+    initial_prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What the model is told came before, such as names in their spelling.",
+            rich_help_panel=DECODING_PANEL,
+        ),
+    ] = None,
+    beam_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Width of the beam search at temperature 0.",
+            show_default="greedy",
+            rich_help_panel=DECODING_PANEL,
+        ),
+    ] = None,
+    temperature: Annotated[
+        str,
+        typer.Option(
+            metavar="T[,T...]",
+            help="Temperatures from 0 to 1, tried in turn while a text is repetitive or "
+            "improbable.",
+            rich_help_panel=DECODING_PANEL,
+        ),
+    ] = _DEFAULT_TEMPERATURES,
+    condition_on_previous_text: Annotated[
+        bool,
+        typer.Option(
+            help="Tell each window of 30 seconds what the one before it said.",
+            rich_help_panel=DECODING_PANEL,
+        ),
+    ] = True,
+    output: Annotated[
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="Where the table goes; the suffix decides its form. Subtitles of several "
+            "recordings go into a folder.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = STDIN,
+    form: Annotated[
+        TranscriptFormat | None,
+        typer.Option(
+            "-f",
+            "--format",
+            envvar="EMOCLI_FORMAT",
+            help="Form of the table, or subtitles. By default readable on a terminal and CSV in "
+            "a pipe.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    model_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="EMOCLI_MODEL_DIR",
+            help="Where the .pt files of openai-whisper are.",
+            show_default="its cache",
+            rich_help_panel=options.MACHINE_PANEL,
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    dtype: options.DTypeOption = DType.AUTO,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """What is said in recordings, by Whisper.
+
+    Each recording gets a row with its text, language, and figures that tell how much to trust
+    them. What Whisper writes where nobody speaks is kept apart in dropped_text, with a note.
+
+    Examples:
+
+        emocli transcribe recordings/ -o transcripts.csv
+
+        emocli transcribe interview.flac --language polish -f srt -o interview.srt
+
+        emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
+    """
+    from emocli.audio.voice_activity import find_detector
+
+    talk = Talk(quiet, verbose)
+    kind = _kind(output, form)
+    how = TranscribeOptions(
+        language=_language(language),
+        task=task.value,
+        initial_prompt=initial_prompt,
+        word_timestamps=word_timestamps,
+        beam_size=beam_size,
+        temperatures=_temperatures(temperature),
+        condition_on_previous_text=condition_on_previous_text,
+    )
+    detector = find_detector(vad.value)
+    inputs = read_inputs(paths)
+    for remark in inputs.remarks:
+        talk.say(remark)
+    files = list(dict.fromkeys(utterance.file for utterance in inputs.utterances))
+    places = subtitle_places(files, output, kind) if kind in SUBTITLES else {}
+    transcriber = load_transcriber(
+        model, device=device, dtype=dtype.value, offline=offline, model_dir=model_dir
+    )
+    talk.detail(f"{transcriber.card.identifier} is loaded.")
+    with shown(talk, "recordings") as progress:
+        done = transcribe_utterances(inputs.utterances, transcriber, how, detector, progress)
+        transcribed = list(_said(done))
+    if kind in SUBTITLES:
+        write_subtitles(transcribed, places, kind)
+    else:
+        rows = [
+            row
+            for one in transcribed
+            for row in transcript_rows(one, transcriber, how, segments=segments)
+        ]
+        table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the transcript")
+        emit(table, output, kind, prediction_table)
+    finish(sum(bool(one.error) for one in transcribed))
+
+
+def _said(done: Iterator[Transcribed]) -> Iterator[Transcribed]:
+    """The same; each failure is said as it happens."""
+    for one in done:
+        if one.error:
+            complain(one.error)
+        yield one
+
+
+def _kind(output: str, form: TranscriptFormat | None) -> str:
+    suffix = PurePath(output).suffix.lower().removeprefix(".")
+    if form is None and suffix in SUBTITLES:
+        return suffix
+    return choose_format(output, form.value if form else None)
+
+
+def _language(language: str | None) -> str | None:
+    """The code of a language.
+
+    Raises:
+        typer.BadParameter: Whisper does not know it.
+    """
+    from emocli.models.whisper_languages import language_code
+
+    try:
+        return None if language is None else language_code(language)
+    except ModelError as error:
+        raise typer.BadParameter(str(error), param_hint="--language") from None
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    """Numbers from 0 to 1.
+
+    Raises:
+        typer.BadParameter: something else.
+    """
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(0 <= value <= 1 for value in found):
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers from 0 to 1, such as 0 or 0,0.4,0.8",
+            param_hint="--temperature",
+        )
+    return found
+
+
+def subtitle_places(files: Sequence[str], output: str, kind: str) -> dict[str, str]:
+    """Where the subtitles of each recording go.
+
+    One recording goes to standard output, into a file, or into a folder that is there. Several
+    go into a folder that mirrors theirs below what their paths have in common; recordings that
+    differ only in their ending keep it.
+
+    Args:
+        files: each recording once.
+        output: file, folder, or ``"-"``.
+        kind: ``"srt"``, ``"vtt"`` or ``"txt"``.
+
+    Raises:
+        typer.BadParameter: several recordings and standard output.
+        TableError: several recordings and a file instead of a folder.
+    """
+    several = len(files) > 1
+    if output == STDIN:
+        if several:
+            raise typer.BadParameter(
+                f"-f {kind} makes one file for each recording and there are {len(files)}; "
+                f"add -o DIR",
+                param_hint="--output",
+            )
+        return dict.fromkeys(files, STDIN)
+    is_folder = os.path.isdir(output)
+    if not several and not is_folder and not output.endswith("/"):
+        return dict.fromkeys(files, output)
+    if os.path.lexists(output) and not is_folder:
+        raise TableError(
+            f"{output} is a file, expected a folder for the subtitles of {len(files)} recordings. "
+            f"Give -o the name of a folder."
+        )
+    names = _mirrored(files, kind)
+    return {file: os.path.join(output, name) for file, name in names.items()}
+
+
+def _mirrored(files: Sequence[str], kind: str) -> dict[str, str]:
+    """A relative path for each file, no two the same."""
+    absolute = {file: os.path.abspath(file) for file in files}
+    common = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
+    relative = {file: os.path.relpath(path, common) for file, path in absolute.items()}
+    short = {file: os.path.splitext(path)[0] for file, path in relative.items()}
+    shared = [name.casefold() for name in short.values()]
+    return {
+        file: f"{name if shared.count(name.casefold()) == 1 else relative[file]}.{kind}"
+        for file, name in short.items()
+    }
+
+
+def write_subtitles(
+    transcribed: Sequence[Transcribed], places: Mapping[str, str], kind: str
+) -> None:
+    """Write the subtitles of each recording that was heard to its place.
+
+    Args:
+        transcribed: utterances; those of one recording are put together.
+        places: file path or ``"-"`` by recording.
+        kind: ``"srt"``, ``"vtt"`` or ``"txt"``.
+
+    Raises:
+        TableError: a file or folder cannot be written.
+    """
+    found: dict[str, list[Segment]] = {}
+    for one in transcribed:
+        if not one.error:
+            found.setdefault(one.utterance.file, []).extend(one.transcript.segments)
+    for file, segments in found.items():
+        text = subtitles(sorted(segments, key=lambda segment: segment.start), kind)
+        _write(text, places[file])
+
+
+def _write(text: str, place: str) -> None:
+    if place == STDIN:
+        out().file.write(text)
+        return
+    folder = Path(place).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TableError(
+            f"{folder}: cannot be made ({error.strerror or error}), expected a folder for "
+            f"subtitles. Give -o another folder."
+        ) from None
+    with replacing(place) as stream:
+        stream.write(text.encode())

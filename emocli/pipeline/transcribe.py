@@ -1,0 +1,362 @@
+"""Transcribing whatever the arguments name: the use case behind ``emocli transcribe``."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.audio.decode import WaveformStream
+from emocli.audio.quality import join_remarks
+from emocli.audio.voice_activity import Detector, find_detector, is_digital_silence
+from emocli.errors import EmocliError
+from emocli.models.whisper import SAMPLING_RATE, Transcriber
+from emocli.models.whisper_languages import language_code
+from emocli.pipeline.ahead import run_ahead
+from emocli.pipeline.inputs import PathLike, Utterance, read_inputs
+from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.scoring import Row
+from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
+from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
+
+DEFAULT_MODEL = "base"
+"""140 MB, and about real time on one core of a laptop."""
+
+AHEAD_SECONDS = 1200.0
+"""Seconds of audio that may wait for the model: 77 MB."""
+
+NO_SPEECH = "no speech"
+_OWN_COLUMNS = frozenset((*TRANSCRIPT_COLUMNS, "words", "dropped_text"))
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """An utterance and what was heard in it.
+
+    Attributes:
+        utterance: which one.
+        start: seconds at which it starts; None if not known.
+        end: seconds at which it ends; None if not known.
+        transcript: what was heard, in seconds of the recording.
+        note: doubts about the recording and what was left out.
+        error: why there is no transcript.
+    """
+
+    utterance: Utterance
+    start: float | None
+    end: float | None
+    transcript: Transcript = field(default_factory=Transcript)
+    note: str = ""
+    error: str = ""
+
+
+def transcribe(
+    paths: PathLike | PredictionTable | Sequence[PathLike],
+    model: str = DEFAULT_MODEL,
+    *,
+    language: str | None = None,
+    task: str = "transcribe",
+    segments: bool = False,
+    word_timestamps: bool = False,
+    initial_prompt: str | None = None,
+    beam_size: int | None = None,
+    vad: str = "auto",
+    model_dir: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    offline: bool = False,
+    progress: ProgressCallback | None = None,
+    remark: Callable[[str], None] | None = None,
+) -> PredictionTable:
+    """What is said in recordings.
+
+    A recording that cannot be used has a row with an ``error`` and without a text. Text that the
+    model wrote where nobody speaks is moved to the column ``dropped_text``, with a note.
+
+    Args:
+        paths: files, folders, patterns, manifests, ``"-"`` for standard input, or a table.
+        model: a size such as ``"base"``, ``"hf:owner/name@revision"``, a ``.pt`` file or a folder.
+        language: code or name; None detects it.
+        task: ``"transcribe"``, or ``"translate"`` into English.
+        segments: one row for each phrase instead of one for each recording.
+        word_timestamps: add a column ``words``, JSON with the times of the words.
+        initial_prompt: text that the model is told came before, such as names in their spelling.
+        beam_size: width of the beam search; None decodes greedily.
+        vad: how speech is told from other sound: ``"auto"``, ``"silero"``, ``"energy"``, ``"off"``.
+        model_dir: where openai-whisper's ``.pt`` files are; its own cache by default.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        offline: use only what is on this machine.
+        progress: called now and then with how far the run has come.
+        remark: called with sentences on inputs that were left out or columns that were replaced.
+
+    Returns:
+        One row for each recording (or phrase), in the order of the inputs.
+
+    Raises:
+        AudioError: a folder without recordings, or a pattern that matches nothing.
+        TableError: a manifest that is not a table.
+        ModelError: a model that cannot be used, or a language that it does not know.
+        ModelUnavailable: a model that is not on this machine and could not be fetched.
+        MissingDependency: silero-vad or openai-whisper is needed and not installed.
+    """
+    options = TranscribeOptions(
+        language=None if language is None else language_code(language),
+        task=task,
+        initial_prompt=initial_prompt,
+        word_timestamps=word_timestamps,
+        beam_size=beam_size,
+    )
+    detector = find_detector(vad)
+    inputs = read_inputs(paths)
+    if remark is not None:
+        for sentence in inputs.remarks:
+            remark(sentence)
+    transcriber = load_transcriber(
+        model, device=device, dtype=dtype, offline=offline, model_dir=model_dir
+    )
+    done = transcribe_utterances(inputs.utterances, transcriber, options, detector, progress)
+    rows = [
+        row for one in done for row in transcript_rows(one, transcriber, options, segments=segments)
+    ]
+    return PredictionTable.from_rows(rows, folder=inputs.folder, name="the transcript")
+
+
+def load_transcriber(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    offline: bool = False,
+    model_dir: str | os.PathLike[str] | None = None,
+) -> Transcriber:
+    """The Whisper model of a name, loaded.
+
+    Raises:
+        ModelError: a model that cannot be used.
+        ModelUnavailable: it is not on this machine and could not be fetched.
+        MissingDependency: it needs openai-whisper.
+    """
+    from emocli.models.transcribers import resolve_transcriber
+
+    return resolve_transcriber(
+        name, device=device, dtype=dtype, offline=offline, model_dir=model_dir
+    )
+
+
+def transcribe_utterances(
+    utterances: Sequence[Utterance],
+    transcriber: Transcriber,
+    options: TranscribeOptions,
+    detector: Detector | None,
+    progress: ProgressCallback | None = None,
+    *,
+    n_threads: int = 2,
+) -> Iterator[Transcribed]:
+    """Transcripts in the order of the utterances, decoded ahead of the model.
+
+    Args:
+        utterances: what to listen to.
+        transcriber: the model.
+        options: how to transcribe.
+        detector: finds speech, see `find_detector`; None listens to everything. Digital silence
+            is never listened to.
+        progress: called with how far the run has come after each utterance.
+        n_threads: recordings decoded at a time.
+
+    Raises:
+        ModelError: the model does not know the language, or cannot translate.
+    """
+    transcriber.check(options)
+    tally = Tally(len(utterances), progress)
+    for heard in _listen(utterances, tally, n_threads):
+        one = _transcribe(heard, transcriber, options, detector)
+        tally.heard(len(heard.samples) / SAMPLING_RATE)
+        tally.finished(failed=bool(one.error))
+        tally.report()
+        yield one
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A decoded utterance, or why there is none."""
+
+    utterance: Utterance
+    samples: NDArray[np.float32]
+    start: float = 0.0
+    duration: float = 0.0
+    note: str = ""
+    error: str = ""
+
+
+def _listen(utterances: Sequence[Utterance], tally: Tally, n_threads: int) -> Iterator[_Heard]:
+    """Each utterance as one waveform, decoded ahead in threads."""
+
+    def hear(job: tuple[int, Utterance]) -> Iterator[_Heard]:
+        index, utterance = job
+        stream = WaveformStream(
+            utterance.path,
+            SAMPLING_RATE,
+            start=utterance.start,
+            stop=utterance.end,
+            name=utterance.file,
+        )
+        try:
+            samples = np.concatenate(list(stream))
+        except EmocliError as error:
+            yield _Heard(utterance, np.empty(0, dtype=np.float32), error=str(error))
+            return
+        tally.headers[index] = stream.duration
+        note = join_remarks(*stream.remarks)
+        yield _Heard(utterance, samples, stream.start, stream.duration, note)
+
+    return run_ahead(
+        enumerate(utterances),
+        hear,
+        cost=lambda heard: len(heard.samples) / SAMPLING_RATE,
+        budget=AHEAD_SECONDS,
+        n_threads=n_threads,
+    )
+
+
+def _transcribe(
+    heard: _Heard, transcriber: Transcriber, options: TranscribeOptions, detector: Detector | None
+) -> Transcribed:
+    """The transcript of a decoded utterance."""
+    utterance = heard.utterance
+    if heard.error:
+        return Transcribed(utterance, utterance.start, utterance.end, error=heard.error)
+    start, end = heard.start, heard.start + heard.duration
+    if utterance.end is not None:
+        end = utterance.end  # what a manifest calls the segment stays its name
+    transcript = Transcript()
+    speech = detector(heard.samples) if detector else None
+    try:
+        if not is_digital_silence(heard.samples) and (speech is None or speech):
+            transcript = transcriber.transcribe(heard.samples, options, speech=speech)
+    except EmocliError as error:
+        return Transcribed(utterance, start, end, error=f"{utterance.file}: {error}")
+    transcript = _moved(_within(transcript, heard.duration), start)
+    note = join_remarks(utterance.note, heard.note, *_remarks(transcript))
+    return Transcribed(utterance, start, end, transcript, note)
+
+
+def _within(transcript: Transcript, seconds: float) -> Transcript:
+    """A transcript without what is said to come after the recording's end.
+
+    Whisper fills the last window with silence, and some of its times lie there.
+    """
+    late = tuple(one for one in transcript.segments if one.start >= seconds)
+    return replace(
+        transcript,
+        segments=tuple(
+            replace(one, end=min(one.end, seconds))
+            for one in transcript.segments
+            if one.start < seconds
+        ),
+        dropped=tuple(sorted((*transcript.dropped, *late), key=lambda one: one.start)),
+    )
+
+
+def _moved(transcript: Transcript, seconds: float) -> Transcript:
+    """A transcript in seconds of the recording instead of the utterance."""
+    if not seconds:
+        return transcript
+    return replace(
+        transcript,
+        segments=tuple(_moved_segment(one, seconds) for one in transcript.segments),
+        dropped=tuple(_moved_segment(one, seconds) for one in transcript.dropped),
+    )
+
+
+def _moved_segment(segment: Segment, seconds: float) -> Segment:
+    words = tuple(
+        Word(word.start + seconds, word.end + seconds, word.text, word.probability)
+        for word in segment.words
+    )
+    return replace(segment, start=segment.start + seconds, end=segment.end + seconds, words=words)
+
+
+def _remarks(transcript: Transcript) -> Iterator[str]:
+    """What a reader of the text should know of what is not in it."""
+    if not transcript.segments:
+        yield NO_SPEECH
+    if transcript.dropped:
+        n = len(transcript.dropped)
+        times = ", ".join(f"{one.start:.2f} to {one.end:.2f} s" for one in transcript.dropped)
+        yield f"dropped {n} segment{'s' if n > 1 else ''} without speech ({times})"
+
+
+def transcript_rows(
+    one: Transcribed,
+    transcriber: Transcriber,
+    options: TranscribeOptions,
+    *,
+    segments: bool = False,
+) -> list[Row]:
+    """The rows of an utterance.
+
+    Args:
+        one: the utterance and its transcript.
+        transcriber: the model, for its name.
+        options: how it was transcribed.
+        segments: one row for each segment, kept or dropped, if there is any.
+    """
+    transcript = one.transcript
+    if not segments or not (transcript.segments or transcript.dropped):
+        return [_row(one, transcriber, options, transcript, one.start, one.end, one.note)]
+    found = [(segment, True) for segment in transcript.segments]
+    found += [(segment, False) for segment in transcript.dropped]
+    rows = []
+    for segment, kept in sorted(found, key=lambda pair: pair[0].start):
+        alone = Transcript(
+            transcript.language, (segment,) if kept else (), () if kept else (segment,)
+        )
+        note = one.utterance.note if kept else join_remarks(one.utterance.note, NO_SPEECH)
+        rows.append(_row(one, transcriber, options, alone, segment.start, segment.end, note))
+    return rows
+
+
+def _row(
+    one: Transcribed,
+    transcriber: Transcriber,
+    options: TranscribeOptions,
+    transcript: Transcript,
+    start: float | None,
+    end: float | None,
+    note: str,
+) -> Row:
+    carried = {k: v for k, v in one.utterance.carried.items() if k not in _OWN_COLUMNS}
+    words = [word for segment in transcript.segments for word in segment.words]
+    return {
+        "file": one.utterance.file,
+        "start": math.nan if start is None else round(start, 3),
+        "end": math.nan if end is None else round(end, 3),
+        "model": transcriber.card.identifier,
+        "text": transcript.text,
+        "language": transcript.language,
+        "avg_logprob": transcript.avg_logprob,
+        "no_speech_prob": transcript.no_speech_prob,
+        "compression_ratio": transcript.compression_ratio,
+        "note": note,
+        "error": one.error,
+        **({"words": _words_json(words)} if options.word_timestamps else {}),
+        "dropped_text": transcript.dropped_text,
+        **carried,
+    }
+
+
+def _words_json(words: Sequence[Word]) -> str:
+    entries = [
+        {
+            "word": word.text,
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
+            "probability": round(word.probability, 6),
+        }
+        for word in words
+    ]
+    return json.dumps(entries, ensure_ascii=False) if entries else ""
