@@ -127,6 +127,14 @@ class WaveformStream:
             MissingDependency: its format needs PyAV.
         """
         self._check_segment()
+        try:
+            yield from self._read()
+        except soundfile.LibsndfileError as error:
+            raise faults.damaged(self.name, error.error_string) from None
+        except OSError as error:  # a disk or a network that fails
+            raise faults.damaged(self.name, error.strerror or str(error)) from None
+
+    def _read(self) -> Iterator[NDArray[np.float32]]:
         with open_frames(self._path, self.name) as source:
             self._check_source(source)
             first = round(self.start * source.sampling_rate)

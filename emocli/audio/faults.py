@@ -76,6 +76,19 @@ def no_samples(name: str) -> AudioError:
     )
 
 
+def damaged(name: str, reason: str) -> AudioError:
+    """The error for a recording that is given up halfway.
+
+    Args:
+        name: what the user calls the recording.
+        reason: what the decoder or the system said.
+    """
+    return AudioError(
+        f"{name}: damaged ({reason.strip(' .')}), expected a recording that can be read to its "
+        f"end. Record it or copy it again."
+    )
+
+
 def not_audio(name: str, head: bytes, reason: str) -> AudioError:
     """The error for content that no decoder takes.
 

@@ -35,15 +35,40 @@ def open_with_ffmpeg(
     """
     av = _import_av(name, suffix, head, reason)
     try:
-        container = av.open(stream, mode="r", metadata_errors="replace")
-    except (av.FFmpegError, ValueError):
+        container = av.open(_Tolerant(stream), mode="r", metadata_errors="replace")
+    except (av.FFmpegError, ValueError, OSError):
         raise faults.not_audio(name, head, reason) from None
     with container:
         if not container.streams.audio:
             raise AudioError(
                 f"{name}: no sound track, expected one. Give the file that has the sound."
             )
-        yield FFmpegFrames(container, container.streams.audio[0])
+        track = container.streams.audio[0]
+        if track.codec_context is None:  # a codec without a decoder
+            raise faults.not_audio(name, head, reason)
+        yield FFmpegFrames(container, track)
+
+
+class _Tolerant:
+    """A stream that answers a senseless position with -1, as FFmpeg expects of it.
+
+    PyAV prints an exception from here, with its traceback, and then carries on all the same.
+
+    Args:
+        stream: what to read from.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.read = stream.read
+        self.tell = stream.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """The new position, -1 where it would be before the start."""
+        try:
+            return self._stream.seek(offset, whence)
+        except (OSError, ValueError):
+            return -1
 
 
 def _import_av(name: str, suffix: str, head: bytes, reason: str) -> Any:
@@ -114,7 +139,7 @@ class FFmpegFrames:
                 for raw in packet.decode():
                     yield from (_samples(frame) for frame in convert.resample(raw))
             yield from (_samples(frame) for frame in convert.resample(None))
-        except (av.FFmpegError, ValueError) as error:
+        except (av.FFmpegError, ValueError, OSError) as error:
             seconds = self._n_decoded / self.sampling_rate
             self.remark = f"truncated: damaged after {seconds:.1f} s ({_told(error)})"
 

@@ -254,6 +254,32 @@ def test_a_segment_before_the_damage_has_no_remark():
     assert read_waveform("a.wav", start=1.0, stop=2.0).remarks == ()
 
 
+def test_decoder_that_gives_up(monkeypatch):
+    write("a.wav", tone())
+
+    def fail(*arguments, **options):
+        raise soundfile.LibsndfileError(1)
+
+    monkeypatch.setattr(soundfile.SoundFile, "seek", fail)
+    assert message("a.wav", start=0.5) == (
+        "a.wav: damaged (Format not recognised), expected a recording that can be read to its "
+        "end. Record it or copy it again."
+    )
+
+
+def test_disk_that_fails(monkeypatch):
+    write("a.wav", tone())
+
+    def fail(*arguments, **options):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    assert message("a.wav") == (
+        "a.wav: damaged (Input/output error), expected a recording that can be read to its end. "
+        "Record it or copy it again."
+    )
+
+
 def test_quality_is_in_the_remarks():
     assert read_waveform(write("a.wav", np.zeros(16000))).remarks == ("digital silence",)
 
@@ -433,6 +459,15 @@ def test_truncated_through_ffmpeg():
     assert remark.startswith("truncated: ")
 
 
+def test_positions_outside_of_the_file_leave_no_traceback(capfd):
+    write("a.w64", tone())
+    with open("a.w64", "r+b") as stream:
+        stream.seek(16)
+        stream.write(b"\xff" * 90)
+    message("a.w64")
+    assert capfd.readouterr().err == ""
+
+
 def test_film_without_sound():
     av = pytest.importorskip("av")
     with av.open("a.mp4", "w") as container:
@@ -444,6 +479,18 @@ def test_film_without_sound():
         container.mux(track.encode(None))
     assert message("a.mp4") == (
         "a.mp4: no sound track, expected one. Give the file that has the sound."
+    )
+
+
+def test_sound_of_a_codec_without_a_decoder():
+    write_with_ffmpeg("a.mkv", "aac")
+    with open("a.mkv", "r+b") as stream:
+        content = stream.read()
+        stream.seek(content.index(b"A_AAC"))
+        stream.write(b"A_XYZ")
+    assert message("a.mkv") == (
+        "a.mkv: no audio format that libsndfile or FFmpeg knows (Format not recognised), expected "
+        "a recording. Convert it to WAV or FLAC."
     )
 
 
