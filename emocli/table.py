@@ -7,7 +7,7 @@ table can contradict itself.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +170,7 @@ class PredictionTable:
             return self.columns[name]
         if is_figure(name):
             return np.full(len(self), np.nan)
-        return _text_array([""] * len(self))
+        return np.full(len(self), "", dtype=object)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each row as a dictionary; a missing figure is NaN, a missing text ``""``."""
@@ -200,11 +200,8 @@ class PredictionTable:
 
     def keys(self) -> list[Key]:
         """The utterance of each row: file, start and end in milliseconds."""
-        starts, ends = self.column("start"), self.column("end")
-        return [
-            (file, _milliseconds(start), _milliseconds(end))
-            for file, start, end in zip(self["file"].tolist(), starts, ends, strict=True)
-        ]
+        times = (_milliseconds(self.column(name)).tolist() for name in ("start", "end"))
+        return list(zip(self["file"].tolist(), *times, strict=True))
 
     def check_unique_keys(self, name: str = "table") -> None:
         """Make sure that no two rows have the same file, start, end and model.
@@ -341,8 +338,8 @@ def _column_order(columns: Mapping[str, Any]) -> list[str]:
     return known + [name for name in columns if name not in known]
 
 
-def _milliseconds(seconds: float) -> int:
-    return -1 if math.isnan(seconds) else round(seconds * 1000)
+def _milliseconds(seconds: Column) -> NDArray[np.int64]:
+    return np.nan_to_num(np.rint(seconds * 1000), nan=-1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -381,25 +378,20 @@ def join(
         TableError: a table has the same key twice; the first ten are named.
     """
     whole = all(key[1] < 0 for key in left) or all(key[1] < 0 for key in right)
-    reduce: Callable[[Key], Any] = (lambda key: key[0]) if whole else (lambda key: key)
-    positions = [
-        _unique_positions([reduce(key) for key in keys], name, whole)
-        for keys, name in zip((left, right), names, strict=True)
-    ]
-    partners = np.array([positions[1].get(reduce(key), -1) for key in left], dtype=np.intp)
-    lonely = [row for key, row in positions[1].items() if key not in positions[0]]
+    reduced = [[key[0] for key in keys] if whole else keys for keys in (left, right)]
+    mine, theirs = (
+        _unique_positions(keys, name, whole) for keys, name in zip(reduced, names, strict=True)
+    )
+    partners = np.fromiter((theirs.get(key, -1) for key in reduced[0]), np.intp, len(left))
+    lonely = [row for key, row in theirs.items() if key not in mine]
     return Join(partners, np.flatnonzero(partners < 0), np.array(sorted(lonely), dtype=np.intp))
 
 
 def _unique_positions(keys: Sequence[Any], name: str, whole: bool) -> dict[Any, int]:
     """Row by key, refusing a key that occurs twice."""
-    positions: dict[Any, int] = {}
-    twice = []
-    for row, key in enumerate(keys):
-        if key in positions:
-            twice.append(key if whole else key[0])
-        positions.setdefault(key, row)
-    if twice:
+    positions = {key: row for row, key in enumerate(keys)}
+    if len(positions) < len(keys):
+        twice = [key if whole else key[0] for row, key in enumerate(keys) if positions[key] != row]
         raise TableError(
             f"{name}: {len(twice)} rows repeat an utterance, expected one row for each: "
             f"{listing(dict.fromkeys(twice))}. "
