@@ -5,6 +5,7 @@
     ├── TableError              a table that is not one, or tables that do not join
     │   └── LabelMismatch       label sets that differ and no map between them
     ├── FuserError              a saved fuser that cannot be read, or tables it was not made for
+    ├── CalibrationError        a saved calibration that cannot be read or fitted, or other tables
     ├── MissingText             a text model was asked and there is no transcript
     ├── RecipeError             a training recipe that cannot be followed
     ├── MissingDependency       an optional package is not installed
@@ -36,6 +37,10 @@ class LabelMismatch(TableError):
 
 class FuserError(EmocliError):
     """A saved fuser that is damaged, or that was made for other models or labels."""
+
+
+class CalibrationError(EmocliError):
+    """A calibration that is damaged, cannot be fitted, or was made for other tables."""
 
 
 class MissingText(EmocliError):

@@ -9,9 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "emocli"
 
-PURE = {"errors", "labels", "posteriors", "table", "fusion", "metrics"}
+PURE = {"errors", "labels", "posteriors", "table", "transcript", "subtitles", "fusion", "metrics", "calibration"}
 NETWORKS = {"networks"}
-EDGES = {"audio", "models", "training", "table_io", "transcript"}
+EDGES = {"audio", "models", "training", "table_io"}
 ALLOWED = {
     **{room: PURE for room in PURE},
     "networks": PURE | NETWORKS,
@@ -105,6 +105,8 @@ def test_help_loads_no_command():
     assert loaded & {*HEAVY, "numpy", "scipy", "soundfile"} == set()
 
 
-@pytest.mark.parametrize("module", ["fuse", "eval", "models", "predict", "transcribe", "train"])
+@pytest.mark.parametrize(
+    "module", ["fuse", "eval", "models", "predict", "transcribe", "train", "calibrate"]
+)
 def test_commands_load_no_torch_before_a_model_is_needed(module):
     assert loaded_after(f"import emocli.cli.{module}") & set(HEAVY) == set()

@@ -31,6 +31,11 @@ COMMANDS = {
         MAIN_PANEL,
         "How good predictions are, given the truth.",
     ),
+    "calibrate": (
+        "emocli.cli.calibrate:calibrate",
+        MORE_PANEL,
+        "Probabilities that mean what they say, and labels only where they are sure.",
+    ),
     "train": (
         "emocli.cli.train:train",
         MORE_PANEL,

@@ -3,23 +3,29 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn, Self
 
-from emocli.errors import FuserError
-
-REMEDY = "Fit the fuser again, or correct the field."
+from emocli.errors import EmocliError, FuserError
 
 
 class Fields:
     """A JSON object that is read field by field.
 
-    Every reading method raises FuserError where the field is missing or is not as expected.
+    Every reading method raises an error where the field is missing or is not as expected. What the
+    whole is, a fuser unless a subclass says otherwise, decides which error.
 
     Attributes:
         name: what to call the whole in an error.
         path: where in the whole this object is, ``""`` for the whole itself.
         values: its fields.
+        error: what is raised.
+        kind: what the whole is.
+        writer: the command that writes it.
     """
+
+    error: ClassVar[type[EmocliError]] = FuserError
+    kind: ClassVar[str] = "fuser"
+    writer: ClassVar[str] = "emocli fuse --save"
 
     def __init__(self, name: str, path: str, values: Mapping[str, Any]) -> None:
         self.name = name
@@ -28,22 +34,22 @@ class Fields:
         self._read: set[str] = set()
 
     @classmethod
-    def parse(cls, text: str, name: str) -> "Fields":
+    def parse(cls, text: str, name: str) -> Self:
         """The object that a JSON text is.
 
         Raises:
-            FuserError: it is no JSON, or no object.
+            EmocliError: it is no JSON, or no object.
         """
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
-            raise FuserError(
-                f"{name}: not JSON (line {error.lineno}: {error.msg}), expected a fuser that "
-                f"emocli fuse --save wrote. Check the path, or fit it again."
+            raise cls.error(
+                f"{name}: not JSON (line {error.lineno}: {error.msg}), expected a {cls.kind} that "
+                f"{cls.writer} wrote. Check the path, or fit it again."
             ) from None
         if not isinstance(values, dict):
-            raise FuserError(
-                f"{name}: JSON without fields, expected a fuser that emocli fuse --save wrote. "
+            raise cls.error(
+                f"{name}: JSON without fields, expected a {cls.kind} that {cls.writer} wrote. "
                 f"Check the path, or fit it again."
             )
         return cls(name, "", values)
@@ -79,12 +85,12 @@ class Fields:
 
         return float(self._checked(key, is_right, f"a number from 0 {limit}"))
 
-    def inner(self, key: str) -> "Fields":
+    def inner(self, key: str) -> Self:
         """An object."""
         values = self._checked(key, lambda v: isinstance(v, dict), "an object")
-        return Fields(self.name, self._where(key), values)
+        return type(self)(self.name, self._where(key), values)
 
-    def members(self, key: str, names: Sequence[str]) -> "Fields":
+    def members(self, key: str, names: Sequence[str]) -> Self:
         """An object that has exactly these fields."""
         found = self.inner(key)
         if set(found.values) != set(names):
@@ -114,22 +120,27 @@ class Fields:
         """Say that a field is not as expected.
 
         Raises:
-            FuserError: always.
+            EmocliError: always.
         """
         shown = _json(self.values[key]) if found is None else found
-        raise FuserError(
-            f"{self.name}: {self._where(key)} is {_shortened(shown)}, expected {expected}. {REMEDY}"
+        raise self.error(
+            f"{self.name}: {self._where(key)} is {_shortened(shown)}, expected {expected}. "
+            f"{self._remedy}"
         )
 
     def _checked(self, key: str, is_right: Callable[[Any], bool], expected: str) -> Any:
         if key not in self.values:
-            raise FuserError(
-                f"{self.name}: {self._where(key)} is missing, expected {expected}. {REMEDY}"
+            raise self.error(
+                f"{self.name}: {self._where(key)} is missing, expected {expected}. {self._remedy}"
             )
         self._read.add(key)
         if not is_right(self.values[key]):
             self.refuse(key, expected)
         return self.values[key]
+
+    @property
+    def _remedy(self) -> str:
+        return f"Fit the {self.kind} again, or correct the field."
 
     def _where(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key

@@ -1,0 +1,50 @@
+"""Leaving the label out where the model is not sure enough, and saying so."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.table import PredictionTable
+
+
+def abstain(
+    table: PredictionTable, *, above: float | None = None, below: float | None = None
+) -> PredictionTable:
+    """A table whose unsure rows have no label.
+
+    Posteriors stay, so nothing is lost. ``note`` says why a label is missing, and ``abstained``
+    is yes, no, or empty for a row without a posterior.
+
+    Args:
+        table: predictions.
+        above: leave out labels of rows whose entropy is higher, in nats; None for no limit.
+        below: leave out labels whose probability is lower, from 0 to 1; None for no limit.
+    """
+    known = ~np.isnan(table.column("entropy"))
+    confidence = label_probability(table)
+    notes, labels, abstained = [], [], []
+    for row, (label, note) in enumerate(
+        zip(table.column("label"), table.column("note"), strict=True)
+    ):
+        reasons = []
+        if above is not None and table.column("entropy")[row] > above:
+            reasons.append(f"entropy {table.column('entropy')[row]:.3f} above {above:g} nats")
+        if below is not None and confidence[row] < below:
+            reasons.append(f"probability {confidence[row]:.3f} below {below:g}")
+        told = f"no label: {' and '.join(reasons)}" if reasons else ""
+        notes.append("; ".join(filter(None, (note, told))))
+        labels.append("" if reasons else label)
+        abstained.append(("yes" if reasons else "no") if known[row] else "")
+    return table.with_columns({"label": labels, "note": notes, "abstained": abstained})
+
+
+def label_probability(table: PredictionTable) -> NDArray[np.float64]:
+    """The probability of each row's own label, shape (n_rows,).
+
+    It need not be the likeliest one. NaN for a row without a label or without a posterior of it.
+    """
+    position = {label: column for column, label in enumerate(table.labels)}
+    column = np.array([position.get(label, -1) for label in table.column("label")], dtype=np.intp)
+    if not position:
+        return np.full(len(table), np.nan)
+    own = np.take_along_axis(table.probs, np.maximum(column, 0)[:, np.newaxis], axis=1)[:, 0]
+    return np.where(column >= 0, own, np.nan)

@@ -1,0 +1,355 @@
+"""``emocli calibrate``: probabilities that mean what they say."""
+
+import math
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from emocli.calibration.abstention import abstain
+from emocli.calibration.conformal import SetRule
+from emocli.calibration.storage import dump_calibration, load_calibration
+from emocli.calibration.tables import Calibration, apply_calibration
+from emocli.cli.console import Talk, choose_format, emit
+from emocli.cli.options import (
+    Format,
+    Match,
+    MatchOption,
+    Output,
+    Quiet,
+    Root,
+    TruthColumn,
+    Verbose,
+)
+from emocli.cli.render import prediction_table
+from emocli.errors import CalibrationError
+from emocli.pipeline.calibrate import (
+    CalibrationOptions,
+    CalibrationReport,
+    Measured,
+    fit_calibration,
+)
+from emocli.pipeline.pairing import Pairing
+from emocli.table_io import STDIN, read_table, replacing
+
+FIT_PANEL = "Fitting"
+APPLY_PANEL = "Applying"
+_FIGURES = {
+    "accuracy": "accuracy",
+    "ece": "ECE, 15 bins",
+    "nll": "NLL, nats",
+    "brier": "Brier score",
+    "aurc": "AURC",
+    "coverage": "coverage of the label sets",
+    "set_size": "labels in a set",
+}
+
+
+class Method(StrEnum):
+    """Ways to calibrate."""
+
+    AUTO = "auto"
+    TEMPERATURE = "temperature"
+    VECTOR = "vector"
+    ISOTONIC = "isotonic"
+    BETA = "beta"
+    MEAN = "mean"
+
+
+AbstainAbove = Annotated[
+    float | None,
+    typer.Option(
+        "--abstain-above",
+        min=0.0,
+        metavar="H",
+        help="Leave out the label where the entropy is above H nats.",
+        rich_help_panel=APPLY_PANEL,
+    ),
+]
+AbstainBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--abstain-below",
+        min=0.0,
+        max=1.0,
+        metavar="P",
+        help="Leave out the label where its probability is below P.",
+        rich_help_panel=APPLY_PANEL,
+    ),
+]
+
+
+def calibrate(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Predictions; - reads a pipe.")],
+    truth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="What is true: fit a calibration on it.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="The map; mean averages the other four, auto (the default) takes the one that is "
+            "best on held-out speakers, and mean where speakers are not known.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = None,
+    conformal: Annotated[
+        float | None,
+        typer.Option(
+            metavar="COVERAGE",
+            help="Also sets of labels that hold the truth this often, such as 0.9.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option(
+            "--adaptive",
+            help="Sets that grow with doubt, instead of the smallest on average.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = False,
+    penalty: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="X",
+            help="Keep adaptive sets short: what each label after the first costs.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = None,
+    per_class: Annotated[
+        bool,
+        typer.Option(
+            "--per-class",
+            help="Promise the coverage for every emotion, not only for all together.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = False,
+    speaker_column: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Column of either table that names the speaker.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = "speaker",
+    truth_column: TruthColumn = "emotion",
+    ignore_extra: Annotated[
+        bool, typer.Option("--ignore-extra", help="Leave out predictions without a truth.")
+    ] = False,
+    match: MatchOption = Match.PATH,
+    root: Root = None,
+    apply: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A calibration to apply to the table.",
+            rich_help_panel=APPLY_PANEL,
+        ),
+    ] = None,
+    abstain_above: AbstainAbove = None,
+    abstain_below: AbstainBelow = None,
+    output: Output = STDIN,
+    format_: Format = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Probabilities that mean what they say, and labels only where they are sure.
+
+    With --truth a calibration is fitted and written as JSON; what it is worth is told on standard
+    error, measured on speakers that were left out where speakers are known. With --apply it is
+    applied to a table of the same model. Unsure labels can be left out with either --abstain
+    option; the probabilities stay.
+
+    Examples:
+
+        emocli calibrate dev.csv --truth labels.csv --conformal 0.9 -o cal.json
+
+        emocli calibrate new.csv --apply cal.json --abstain-below 0.5 -o out.csv
+    """
+    abstaining = abstain_above is not None or abstain_below is not None
+    _check_way(truth=truth, applying=apply is not None or abstaining)
+    talk = Talk(quiet, verbose)
+    if truth is None:
+        fitting = {
+            "--method": method is not None,
+            "--conformal": conformal is not None,
+            "--adaptive": adaptive,
+            "--penalty": penalty is not None,
+            "--per-class": per_class,
+            "--ignore-extra": ignore_extra,
+        }
+        _refuse(fitting, "is for fitting, and there is no --truth")
+        kind = choose_format(output, format_)
+        found = read_table(table)
+        if apply is not None:
+            found = apply_calibration(found, read_calibration(apply), _shown(table))
+        if abstaining:
+            found = abstain(found, above=abstain_above, below=abstain_below)
+            talk.say(_abstained(found.column("abstained").tolist()))
+        emit(found, output, kind, prediction_table)
+        return
+    _refuse({"--format": format_ is not None}, "is for tables, and a calibration is JSON")
+    report = fit_calibration(
+        read_table(table),
+        read_table(truth),
+        CalibrationOptions(
+            method=method or Method.AUTO,
+            rule=_rule(conformal, adaptive=adaptive, penalty=penalty, per_class=per_class),
+            pairing=Pairing(
+                truth_column=truth_column,
+                allow_missing=True,
+                ignore_extra=ignore_extra,
+                match=match.value,
+                root=root,
+            ),
+            speaker_column=speaker_column,
+        ),
+        names=(_shown(table), _shown(truth)),
+    )
+    _tell(report, talk)
+    _write(dump_calibration(report.calibration), output)
+
+
+def read_calibration(path: str) -> Calibration:
+    """The calibration in a file.
+
+    Raises:
+        CalibrationError: the file cannot be read or is no calibration.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise CalibrationError(
+            f"{path}: cannot be read ({reason}), expected a calibration that emocli calibrate -o "
+            f"wrote. Check the path."
+        ) from None
+    return load_calibration(text, path)
+
+
+def _check_way(*, truth: str | None, applying: bool) -> None:
+    if truth is not None and applying:
+        raise typer.BadParameter(
+            "--truth fits a calibration; --apply and --abstain make a table, in a second step"
+        )
+    if truth is None and not applying:
+        raise typer.BadParameter(
+            "nothing to do without --truth TABLE, --apply FILE, --abstain-above or --abstain-below"
+        )
+
+
+def _refuse(given: Mapping[str, bool], why: str) -> None:
+    """Refuse options that would be passed over in silence."""
+    for option, is_given in given.items():
+        if is_given:
+            raise typer.BadParameter(f"{option} {why}")
+
+
+def _rule(
+    coverage: float | None, *, adaptive: bool, penalty: float | None, per_class: bool
+) -> SetRule | None:
+    if coverage is None:
+        kinds = {
+            "--adaptive": adaptive,
+            "--penalty": penalty is not None,
+            "--per-class": per_class,
+        }
+        _refuse(kinds, "speaks of label sets, and there is no --conformal COVERAGE")
+        return None
+    if not 0 < coverage < 1:
+        raise typer.BadParameter(
+            f"{coverage:g} is not above 0 and below 1", param_hint="--conformal"
+        )
+    if penalty is not None and not adaptive:
+        raise typer.BadParameter("--penalty belongs to --adaptive sets")
+    return SetRule(coverage, adaptive, penalty or 0.0, per_class)
+
+
+def _shown(path: str) -> str:
+    return "standard input" if path == STDIN else path
+
+
+def _abstained(answers: list[str]) -> str:
+    n_known = sum(answer != "" for answer in answers)
+    return f"{answers.count('yes')} of {n_known} predictions have no label; see note."
+
+
+def _tell(report: CalibrationReport, talk: Talk) -> None:
+    """What the calibration was fitted on, and what it is worth."""
+    calibration = report.calibration
+    told = f"{calibration.method} calibration, fitted on {calibration.n_fitted} predictions"
+    told += f" of {report.n_groups} speakers." if report.n_groups else "."
+    if report.n_silent:
+        told += f" {report.n_silent} rows without a prediction took no part."
+    if report.foreign:
+        counts = ", ".join(f"{name} {count}" for name, count in report.foreign.items())
+        told += f" {sum(report.foreign.values())} rows with other labels took no part: {counts}."
+    talk.say(told)
+    if report.losses:
+        shown = ", ".join(f"{name} {loss:.4f}" for name, loss in report.losses.items())
+        talk.say(f"Held-out NLL of each method: {shown}.")
+    talk.say(f"After calibration measured on {report.measured}:")
+    talk.show(_figures(report))
+    _warn(report, talk)
+
+
+def _warn(report: CalibrationReport, talk: Talk) -> None:
+    if report.measured == Measured.ITSELF:
+        talk.warn(
+            "The figures after calibration are in-sample, so they flatter. "
+            "Give 20 labelled recordings or more."
+        )
+    elif report.measured == Measured.RECORDINGS:
+        talk.warn(
+            "No two speakers are known, so the figures hold for the speakers at hand and flatter "
+            "for others. Name their column with --speaker-column."
+        )
+    if report.unseen:
+        talk.warn(
+            f"No recording is truly {' or '.join(report.unseen)}, so nothing was learned of such. "
+            f"Give recordings of every emotion."
+        )
+    sets = report.calibration.sets
+    if sets is not None:
+        everywhere = [
+            label
+            for label, threshold in zip(report.calibration.labels, sets.thresholds, strict=True)
+            if math.isinf(threshold)
+        ]
+        if everywhere:
+            talk.warn(
+                f"Too few recordings to promise {sets.rule.coverage:g} for "
+                f"{', '.join(everywhere)}, so every set holds it. Give more of them."
+            )
+
+
+def _figures(report: CalibrationReport) -> RenderableType:
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    view.add_column("")
+    view.add_column("before", justify="right")
+    view.add_column("after", justify="right")
+    for name, title in _FIGURES.items():
+        if name in report.after:
+            before = report.before.get(name)
+            shown = "" if before is None else f"{before:.4f}"
+            view.add_row(title, shown, f"{report.after[name]:.4f}")
+    return view
+
+
+def _write(content: str, output: str) -> None:
+    if output == STDIN:
+        typer.echo(content, nl=False)
+        return
+    with replacing(output) as stream:
+        stream.write(content.encode())
