@@ -9,7 +9,17 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "emocli"
 
-PURE = {"errors", "labels", "posteriors", "table", "transcript", "subtitles", "fusion", "metrics", "calibration"}
+PURE = {
+    "errors",
+    "labels",
+    "posteriors",
+    "table",
+    "transcript",
+    "subtitles",
+    "fusion",
+    "metrics",
+    "calibration",
+}
 NETWORKS = {"networks"}
 EDGES = {"audio", "models", "training", "table_io"}
 ALLOWED = {
