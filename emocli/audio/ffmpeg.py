@@ -35,7 +35,7 @@ def open_with_ffmpeg(
     """
     av = _import_av(name, suffix, head, reason)
     try:
-        container = av.open(_Tolerant(stream), mode="r", metadata_errors="replace")
+        container = av.open(TolerantStream(stream), mode="r", metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError):
         raise faults.not_audio(name, head, reason) from None
     with container:
@@ -49,7 +49,7 @@ def open_with_ffmpeg(
         yield FFmpegFrames(container, track)
 
 
-class _Tolerant:
+class TolerantStream:
     """A stream that answers a senseless position with -1, as FFmpeg expects of it.
 
     PyAV prints an exception from here, with its traceback, and then carries on all the same.
@@ -64,7 +64,7 @@ class _Tolerant:
         self.tell = stream.tell
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """The new position, -1 where it would be before the start."""
+        """The new position, -1 where there is no such position."""
         try:
             return self._stream.seek(offset, whence)
         except (OSError, ValueError):
