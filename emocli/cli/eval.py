@@ -181,7 +181,7 @@ def evaluate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """How good predictions are, given the truth, and whether their probabilities are honest.
+    """How good predictions are, given the truth.
 
     Emotions are compared where the truth has them, arousal, dominance and valence where both
     tables do, and words where the truth has a column reference and the predictions have text.

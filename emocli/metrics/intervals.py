@@ -47,7 +47,7 @@ class Units:
             n_utterances: number of utterances.
             seed: for the random groups of many utterances.
         """
-        if names is None:
+        if names is None or not any(names):
             n = min(n_utterances, MAX_UNITS)
             shuffled = np.random.default_rng(seed).permutation(n_utterances)
             return cls(shuffled % max(n, 1), n, False)
