@@ -308,7 +308,7 @@ def _remark(found: Sequence[Evaluation], talk: Talk, options: EvalOptions) -> No
     for one in found:
         who = f"{one.table} ({one.model})" if one.model else one.table
         if one.n_missing:
-            talk.warn(f"{who}: {one.n_missing} of {one.n} utterances have no prediction.")
+            talk.warn(_missing_told(one, who))
         if one.n_left_out:
             talk.say(f"{who}: {one.n_left_out} utterances with other labels are left out.")
         if one.n_extra:
@@ -317,6 +317,15 @@ def _remark(found: Sequence[Evaluation], talk: Talk, options: EvalOptions) -> No
             talk.say(f"{who}: no intervals for {one.n:,} utterances; ask with --draws {N_DRAWS}.")
     for sentence in dict.fromkeys(sentence for one in found for sentence in one.warnings):
         talk.warn(sentence)
+
+
+def _missing_told(found: Evaluation, who: str) -> str:
+    if found.labels or "wer" in found.figures:
+        return (
+            f"{who}: {found.n_missing} of {found.n} utterances have no prediction and count as "
+            f"wrong."
+        )
+    return f"{who}: {found.n_missing} utterances without a prediction are left out."
 
 
 def _hold(found: Sequence[Evaluation], lower: dict[str, float], upper: dict[str, float]) -> None:

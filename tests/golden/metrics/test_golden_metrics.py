@@ -16,6 +16,8 @@ from emocli.metrics.intervals import (
     mcnemar,
 )
 from emocli.metrics.scores import Sample, figures_of
+from emocli.pipeline.evaluate import EvalOptions, evaluate
+from emocli.table_io import read_table
 
 EXPECTED = json.loads((Path(__file__).parent / "expected.json").read_text())
 TRUTH = np.array(EXPECTED["truth"])
@@ -119,3 +121,17 @@ def test_mcnemar_is_the_binomial_test_of_scipy():
     given = EXPECTED["intervals"]
     found = mcnemar(np.array(given["first"]), np.array(given["second"]))
     assert found.p_value == pytest.approx(given["mcnemar_p"], abs=1e-12)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("fold", ["fold_0", "fold_2", "fold_4", "fold_6", "fold_8"])
+def test_figures_of_speech_alone_are_those_of_the_authors(data_dir, fold):
+    folder = data_dir / "entropy-selection"
+    expected = json.loads((folder / "expected.json").read_text())
+    speech, truth = (
+        read_table(str(folder / fold / "test" / name)) for name in ("speech.csv", "truth.csv")
+    )
+    (found,) = evaluate([("speech", speech)], truth, EvalOptions(n_draws=0))
+    before = expected[fold]["speech_only"]
+    for name in ("uar", "accuracy", "macro_f1"):
+        assert found.figures[name] == pytest.approx(before[name], abs=1e-5)
