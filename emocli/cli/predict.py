@@ -69,14 +69,16 @@ def predict(
     """
     talk = Talk(quiet, verbose)
     kind = choose_format(output, form)
-    sizes = batch_size_of(batch_size)
+    size = batch_size_of(batch_size)
     inputs = read_inputs(paths)
     for remark in inputs.remarks:
         talk.say(remark)
-    recognizers = load_recognizers(model, device=device, dtype=dtype.value, offline=offline)
+    recognizers = load_recognizers(
+        model, device=device, dtype=dtype.value, batch_size=size, offline=offline
+    )
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
-    chosen = PredictOptions(windows, window, hop, sizes)
+    chosen = PredictOptions(windows, window, hop, size)
     with shown(talk, "recordings") as progress:
         rows = _collect(predict_rows(inputs.utterances, recognizers, chosen, progress))
     table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
