@@ -307,6 +307,7 @@ def _remark(found: Sequence[Evaluation], talk: Talk, options: EvalOptions) -> No
     """Everything that was not evaluated as it stands, and what to doubt."""
     for one in found:
         who = f"{one.table} ({one.model})" if one.model else one.table
+        talk.detail(f"{who}: {one.n} utterances, labels {', '.join(one.labels) or 'none'}.")
         if one.n_missing:
             talk.warn(_missing_told(one, who))
         if one.n_left_out:

@@ -231,6 +231,11 @@ def test_quiet_keeps_warnings_alone(folder):
     )
 
 
+def test_verbose_says_what_was_compared(folder):
+    done = run("p.csv", "--truth", "t.csv", "--draws", "0", "-v", "-f", "json")
+    assert done.stderr == "p.csv (fake): 6 utterances, labels angry, happy, sad.\n" + FEW
+
+
 def test_eval_loads_nothing_heavy(folder):
     code = (
         "import sys; from emocli.cli import main\n"
