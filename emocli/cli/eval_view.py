@@ -44,7 +44,7 @@ TITLES = {
 RANKING = ("uar", "accuracy", "macro_f1", "ece", "aurc", "ccc", "wer", "cer")
 """Figures of a leaderboard; the first one that the tables have decides the order."""
 GROUP_FIGURES = ("uar", "accuracy", "macro_f1", "ece", "ccc", "wer")
-_SHADES = ("", "on grey19", "on dark_green", "on green4", "on green3")
+_SHADES = ("", "white on grey19", "white on dark_green", "white on green4", "black on green3")
 
 
 def figures_view(found: Sequence[Evaluation]) -> RenderableType:
