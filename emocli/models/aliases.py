@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from emocli.models.protocol import ModelCard
 
@@ -63,12 +64,12 @@ def aliases() -> dict[str, Alias]:
     """All short names in the order of the table."""
     text = files("emocli.models").joinpath("aliases.toml").read_text("utf-8")
     return {
-        name: Alias(
-            name=name,
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()},
-        )
-        for name, facts in tomllib.loads(text).items()
+        name: Alias(name=name, **_hashable(facts)) for name, facts in tomllib.loads(text).items()
     }
+
+
+def _hashable(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
 
 
 def alias_of_hub(hub: str) -> Alias | None:

@@ -229,12 +229,12 @@ class Checkpoint:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a folder holds a configuration and all files of its weights."""
+    """Whether a folder has a configuration and all files of its weights; none is checked."""
     try:
-        checkpoint = Checkpoint(folder, str(folder))
-        return bool(checkpoint.config) and bool(checkpoint.weight_files)
+        has_weights = bool(Checkpoint(folder, str(folder)).weight_files)
     except ModelError:
         return False
+    return has_weights and (folder / "config.json").is_file()
 
 
 # Tensors of training that predictions do not need: the mask of SpecAugment, quantisers and

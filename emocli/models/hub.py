@@ -111,13 +111,14 @@ def unavailable(hub: str, revision: str, why: str) -> ModelUnavailable:
     )
 
 
-def fetch(hub: str, revision: str = "", *, progress: bool = False) -> Path:
+def fetch(hub: str, revision: str = "", *, progress: bool = False, force: bool = False) -> Path:
     """Fetch a checkpoint into the hub's cache.
 
     Args:
         hub: ``owner/name``.
         revision: branch, tag or commit; empty for the main branch.
         progress: whether the hub's library may draw progress bars.
+        force: fetch files again that are there already, for they may be damaged.
 
     Returns:
         The folder of the checkpoint.
@@ -146,6 +147,7 @@ def fetch(hub: str, revision: str = "", *, progress: bool = False) -> Path:
                 revision=revision or None,
                 allow_patterns=names,
                 etag_timeout=TIMEOUT_SECONDS,
+                force_download=force,
             )
         )
     except errors.GatedRepoError as error:

@@ -78,8 +78,10 @@ class Listing:
     @property
     def text(self) -> str:
         """The model card in the model's folder, without its metadata; empty if there is none."""
+        if self.folder is None:
+            return ""
         try:
-            text = (self.folder or Path()).joinpath("README.md").read_text("utf-8")
+            text = (self.folder / "README.md").read_text("utf-8")
         except OSError:
             return ""
         return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL).strip()
@@ -330,7 +332,7 @@ def _card(checkpoint: Checkpoint, alias: Alias | None) -> ModelCard:
         n_parameters=_n_parameters(checkpoint),
         size_bytes=checkpoint.size_bytes,
         licence=known.licence or str(config.get("licence", "")) or checkpoint.licence,
-        source=known.source or str(checkpoint.folder),
+        source=known.source or str(config.get("source", checkpoint.folder)),
         description=known.description or str(config.get("description", "")),
     )
 

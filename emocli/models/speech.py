@@ -125,7 +125,7 @@ class SpeechRecognizer:
         """Scores of waveforms; see `Recognizer.logits`.
 
         Raises:
-            ModelError: memory runs out, or the numbers overflow in half precision.
+            ModelError: memory runs out.
         """
         network = self._network
         result = np.empty((len(utterances), len(network.outputs)))
@@ -140,11 +140,6 @@ class SpeechRecognizer:
             mixed=self._mixed,
         ):
             result[batch] = self._score([network.front_end(heard[i]) for i in batch])
-        if not np.isfinite(result).all():
-            raise ModelError(
-                f"{self.card.name}: gives numbers that are not finite in "
-                f"{str(self._dtype).removeprefix('torch.')}. Use --dtype fp32."
-            )
         return result
 
     def remarks(self, utterances: Sequence[NDArray[np.float32]]) -> list[str]:
@@ -250,7 +245,7 @@ def _library_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
         checkpoint.config,
         _n_rows(checkpoint.shapes, "classifier.weight"),
     )
-    kind = transformers.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING[type(config)]
+    kind: Any = transformers.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING[type(config)]
     names = match_names(
         checkpoint.name,
         checkpoint.shapes,
@@ -353,7 +348,7 @@ def _dense_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
     output_name = "output" if "classifier.output.weight" in shapes else "out_proj"
     n_outputs = _n_rows(shapes, f"classifier.{output_name}.weight")
     config = library_config(checkpoint, model_type, checkpoint.config)
-    kind = transformers.MODEL_MAPPING[type(config)]
+    kind: Any = transformers.MODEL_MAPPING[type(config)]
 
     def head() -> nn.Module:
         return DenseTanhHead(config.hidden_size, n_outputs, output_name)

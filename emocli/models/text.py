@@ -1,6 +1,7 @@
 """Text recognisers from transformers checkpoints: BERT and its kin with a classification head."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from emocli.errors import ModelError
+from emocli.errors import MissingDependency, ModelError
 from emocli.models.aliases import Alias
 from emocli.models.batching import plan_batches
 from emocli.models.building import fill, library_config, skeleton_shapes
@@ -20,6 +21,7 @@ from emocli.models.protocol import ModelCard
 OFFSET_POSITIONS = {"camembert", "roberta", "xlm-roberta"}
 TEXT_TYPES = OFFSET_POSITIONS | {"bert", "deberta", "deberta-v2", "distilbert", "electra"}
 OUTPUT_LAYERS = ("classifier.out_proj.weight", "classifier.weight")
+VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt"}
 TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}
 """Most tokens in a batch with padding, unless the user says otherwise."""
 
@@ -51,14 +53,14 @@ class TextRecognizer:
         self.max_tokens = _max_tokens(tokenizer, network.config)
         self._network = network.to(device=device, dtype=dtype).eval()
         self._tokenizer, self._preprocess = tokenizer, preprocess
-        self._device, self._dtype = device, dtype
+        self._device = device
         self._batch_size = batch_size
 
     def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
         """Scores of texts; see `Recognizer.logits`.
 
         Raises:
-            ModelError: memory runs out, or the numbers overflow in half precision.
+            ModelError: memory runs out.
         """
         result = np.empty((len(utterances), len(self.card.outputs)))
         tokens = [self._tokens(text, cut=True) for text in utterances]
@@ -67,11 +69,6 @@ class TextRecognizer:
             [len(ids) for ids in tokens], batch_size=self._batch_size, max_total=most, mixed=True
         ):
             result[batch] = self._score([tokens[i] for i in batch])
-        if not np.isfinite(result).all():
-            raise ModelError(
-                f"{self.card.name}: gives numbers that are not finite in "
-                f"{str(self._dtype).removeprefix('torch.')}. Use --dtype fp32."
-            )
         return result
 
     def remarks(self, utterances: Sequence[str]) -> list[str]:
@@ -141,7 +138,7 @@ def load_text(
         checkpoint.config,
         n_outputs,
     )
-    kind = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    kind: Any = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     names = match_names(name, shapes, skeleton_shapes(checkpoint, lambda: kind(config)))
     outputs = name_outputs(name, checkpoint.config, n_outputs, alias)
     tokenizer = _tokenizer(checkpoint, config)
@@ -200,19 +197,16 @@ def _preprocessing(checkpoint: Checkpoint) -> Preprocess:
 
 
 def _tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
+    _check_tokenizer_files(checkpoint)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             checkpoint.folder, config=config, local_files_only=True, trust_remote_code=False
         )
-    except ImportError as error:
-        raise ModelError(
-            f"{checkpoint.name}: its tokenizer needs a package that is not installed "
-            f"({_line(error)}). Install it with pip."
-        ) from error
     except Exception as error:  # the tokenizers library raises nothing narrower
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
-            f"{checkpoint.name}: no tokenizer can be read from {checkpoint.folder} "
-            f"({_line(error)}). Fetch the checkpoint again with its tokenizer files."
+            f"{checkpoint.name}: no tokenizer can be read from {checkpoint.folder} ({reason}). "
+            f"Fetch the checkpoint again with its tokenizer files."
         ) from error
     if len(tokenizer) > config.vocab_size:
         raise ModelError(
@@ -230,5 +224,32 @@ def _max_tokens(tokenizer: Any, config: Any) -> int:
     return int(min(positions, tokenizer.model_max_length))
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _check_tokenizer_files(checkpoint: Checkpoint) -> None:
+    """Refuse a folder whose tokenizer the library would replace by one without words.
+
+    Raises:
+        ModelError: there is no vocabulary.
+        MissingDependency: there is one that takes further packages to read.
+    """
+    held = {path.name for path in checkpoint.folder.iterdir()}
+    if held & VOCABULARIES:
+        return
+    if not any(name.endswith(".model") for name in held):
+        raise ModelError(
+            f"{checkpoint.name}: folder {checkpoint.folder} has no tokenizer, expected one of "
+            f"{', '.join(sorted(VOCABULARIES))} or a SentencePiece model. Fetch the checkpoint "
+            f"again with its tokenizer files."
+        )
+    if any(not _is_installed(package) for package in ("sentencepiece", "google.protobuf")):
+        raise MissingDependency(
+            f"{checkpoint.name}: its tokenizer is a SentencePiece model, and the packages "
+            f"sentencepiece and protobuf that read it are not installed. Install them with "
+            f"`pip install sentencepiece protobuf`."
+        )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it would be in
+        return False

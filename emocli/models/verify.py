@@ -1,0 +1,164 @@
+"""Whether the files of a model are what they should be, and give the answer that they should.
+
+Files of the hub are stored in its cache under their own checksums: the SHA-256 of large ones and
+the Git object name of small ones. A model folder of emocli carries ``known_answer.json`` with the
+SHA-256 of its weights and with the logits of two utterances that any machine can make again.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.errors import ModelError
+from emocli.models import registry
+from emocli.models.protocol import Recognizer
+
+KNOWN_ANSWER = "known_answer.json"
+TOLERANCE = 1e-3
+"""How far logits may be from the recorded ones; fp32 on another machine differs by far less."""
+
+TEXTS = ("What a wonderful day, thank you!", "Leave me alone. I hate this.")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        what: a file, or ``"known answer"``.
+        passed: whether it is as it should be; None where nothing says how it should be.
+        detail: what was found.
+    """
+
+    what: str
+    passed: bool | None
+    detail: str
+
+
+def verify(name: str, *, device: str = "auto") -> list[Check]:
+    """What can be checked of a model that is on this machine.
+
+    Args:
+        name: as for `registry.resolve`.
+        device: where the known-answer run computes.
+
+    Raises:
+        ModelUnavailable: it is not on this machine.
+        ModelError: its configuration or its known answer cannot be read.
+    """
+    folder = registry.local_folder(registry.find(name), offline=True)
+    recorded = _read(folder / KNOWN_ANSWER)
+    checks = [
+        _checksum(path, recorded.get("sha256", {}).get(path.name))
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != KNOWN_ANSWER
+    ]
+    if "logits" in recorded:
+        checks.append(_known_answer(registry.resolve(name, device=device, offline=True), recorded))
+    return checks
+
+
+def record_known_answer(folder: Path) -> Path:
+    """Write what `verify` will expect of a model folder: checksums, and logits on the CPU.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        ModelError: the folder holds no model that can be loaded.
+    """
+    model = registry.resolve(str(folder), device="cpu", offline=True)
+    weights = [path for path in folder.iterdir() if path.suffix in registry.WEIGHT_SUFFIXES]
+    content = {
+        "sha256": {path.name: file_sha256(path) for path in sorted(weights)},
+        "logits": model.logits(probes(model)).round(6).tolist(),
+    }
+    path = folder / KNOWN_ANSWER
+    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    return path
+
+
+def probes(model: Recognizer) -> Sequence[Any]:
+    """Two utterances that are the same on every machine, of the kind that a model takes.
+
+    Returns:
+        Two texts; or two waveforms of 2 s and 0.7 s, a voice-like tone whose pitch and loudness
+        rise and fall, the second an octave higher.
+    """
+    if model.card.modality == "text":
+        return TEXTS
+    rate = model.card.sampling_rate
+    return [_voice(rate, 2.0, 130.0), _voice(rate, 0.7, 260.0)]
+
+
+def _voice(sampling_rate: int, seconds: float, pitch_hz: float) -> NDArray[np.float32]:
+    """A glide of ten harmonics with a syllable-like envelope, peak below 0.5."""
+    time = np.arange(round(seconds * sampling_rate)) / sampling_rate
+    phase = 2 * np.pi * pitch_hz * (time + 0.05 * np.sin(2 * np.pi * 0.9 * time))
+    tone = sum(np.sin(k * phase) / k for k in range(1, 11))
+    envelope = 0.25 * np.sin(np.pi * 3.1 * time) ** 2
+    return np.asarray(envelope * tone, dtype=np.float32)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checksum(path: Path, recorded: str | None) -> Check:
+    """Compare a file with the checksum that is recorded for it, or that the cache names it by."""
+    if recorded is None and path.is_symlink():
+        recorded = path.resolve().name
+    if recorded is not None and re.fullmatch("[0-9a-f]{64}", recorded):
+        found = file_sha256(path)
+    elif recorded is not None and re.fullmatch("[0-9a-f]{40}", recorded):
+        found = _git_name(path)
+    else:
+        return Check(path.name, None, "no checksum is recorded")
+    if found == recorded:
+        return Check(path.name, True, f"checksum {found[:12]}")
+    return Check(path.name, False, f"checksum {found[:12]}, expected {recorded[:12]}")
+
+
+def _git_name(path: Path) -> str:
+    """Name that Git gives to a file with this content, its SHA-1 behind a short header."""
+    content = path.read_bytes()
+    header = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
+def _known_answer(model: Recognizer, recorded: dict[str, Any]) -> Check:
+    found = model.logits(probes(model))
+    try:
+        expected = np.asarray(recorded["logits"], dtype=np.float64)
+    except (TypeError, ValueError):
+        expected = np.empty(0)
+    if expected.shape != found.shape:
+        return Check("known answer", False, f"{KNOWN_ANSWER} has other outputs than the model")
+    apart = float(np.abs(found - expected).max())
+    passed = apart <= TOLERANCE
+    return Check("known answer", passed, f"logits within {apart:.1e} of the recorded ones")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a known answer; empty if there is none."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("sha256", {}), dict):
+        raise ModelError(
+            f"{path} cannot be read as a known answer, expected a JSON object with sha256 and "
+            f"logits. Install emocli again, or record it anew."
+        )
+    return content
