@@ -126,6 +126,10 @@ def resolve(
     return _load(checkpoint, reference.alias, device, dtype, batch_size)
 
 
+load = resolve
+"""What the package offers as ``emocli.load``."""
+
+
 def find(name: str, *, revision: str | None = None) -> Reference:
     """What a name means; nothing is loaded or fetched.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from huggingface_hub import errors
 
+import emocli
 from emocli.errors import ModelError, ModelUnavailable
 from emocli.models import hub, registry, speech, text, verify
 from emocli.models.aliases import aliases
@@ -327,6 +328,10 @@ def test_listing_and_loading_say_the_same(tmp_path, network):
     assert listed.outputs == loaded.outputs
     assert listed.sampling_rate == loaded.sampling_rate
     assert listed.size_bytes == loaded.size_bytes
+
+
+def test_the_public_name():
+    assert emocli.load is registry.resolve
 
 
 def test_all_short_names_are_listed():
