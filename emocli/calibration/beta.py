@@ -34,7 +34,8 @@ class Beta:
         """Calibrated log posteriors, shape (n_utterances, n_labels); NaN rows stay NaN."""
         inside, outside = _features(log_probs)
         a, b, c = np.array(self.curves).T  # (n_labels,) each
-        return log_softmax(-np.logaddexp(0.0, -(a * inside + b * outside + c)))
+        with np.errstate(invalid="ignore"):  # a row without a posterior
+            return log_softmax(-np.logaddexp(0.0, -(a * inside + b * outside + c)))
 
     @classmethod
     def fit(cls, log_probs: NDArray[np.float64], truth: NDArray[np.intp]) -> "Beta":

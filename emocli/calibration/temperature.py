@@ -11,7 +11,7 @@ from emocli.posteriors import log_softmax
 
 RANGE = (0.01, 100.0)
 """Temperatures that are considered. Predictions that are all right, or all the same, have none
-of their own and end at a border."""
+of their own and end near a border."""
 
 
 @dataclass(frozen=True)
