@@ -55,7 +55,8 @@ class OpenAIWhisper:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        return get_tokenizer(self.model.is_multilingual, num_languages=self.model.num_languages)
+        with _quiet():
+            return get_tokenizer(self.model.is_multilingual, num_languages=self.model.num_languages)
 
     def features(self, waveform: NDArray[np.float32]) -> torch.Tensor:
         """Log-mel spectrogram of the waveform and 30 s of silence, (n_mels, n_frames + 3000)."""
@@ -89,17 +90,16 @@ class OpenAIWhisper:
         temperature: float,
     ) -> Decoded:
         """Text of a window."""
-        result = self.model.decode(
-            heard,
-            DecodingOptions(
-                task=options.task,
-                language=language,
-                temperature=temperature,
-                beam_size=options.beam_size if temperature == 0 else None,
-                prompt=list(prompt),
-                fp16=self.fp16,
-            ),
+        decoding = DecodingOptions(
+            task=options.task,
+            language=language,
+            temperature=temperature,
+            beam_size=options.beam_size if temperature == 0 else None,
+            prompt=list(prompt),
+            fp16=self.fp16,
         )
+        with _quiet():
+            result = self.model.decode(heard, decoding)
         return Decoded(tuple(result.tokens), result.avg_logprob, result.no_speech_prob)
 
     def encode(self, text: str) -> list[int]:
@@ -166,9 +166,11 @@ def _entry(piece: TokenSegment) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's remark that a Triton kernel is missing and a slower path is taken."""
+    """Without remarks of the library that a user can do nothing about."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Failed to launch Triton kernels", UserWarning)
+        warnings.filterwarnings("ignore", "__array_wrap__ must accept", DeprecationWarning)
+        warnings.filterwarnings("ignore", r"unclosed file .*\.tiktoken", ResourceWarning)
         yield
 
 

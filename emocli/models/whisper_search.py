@@ -210,7 +210,9 @@ class _Beams:
             if len(self.finished) >= self.n_beams:
                 break
             self.finished[(*written[beam], self.end_of_text)] = self.totals[beam]
-        texts = {tuple(_before(one, self.end_of_text)): total for one, total in self.finished.items()}
+        texts = {
+            tuple(_before(one, self.end_of_text)): total for one, total in self.finished.items()
+        }
         winner = max(texts, key=lambda text: texts[text] / max(1, len(text)))
         return list(winner), texts[winner]
 

@@ -285,7 +285,9 @@ def load_checkpoint(
     model.to(device=device, dtype=dtype)
     path = checkpoint.folder / "generation_config.json"
     generation = checkpoint._json(path) if path.is_file() else {}
-    return TransformersWhisper(model, _tokenizer(checkpoint), generation, card)
+    whisper = TransformersWhisper(model, _tokenizer(checkpoint), generation, card)
+    _ = whisper._vocabulary  # fails now rather than at the first recording
+    return whisper
 
 
 def _network(checkpoint: Checkpoint) -> WhisperForConditionalGeneration:

@@ -1,0 +1,194 @@
+"""Transcribing recordings, with a model that says what it is told to."""
+
+import json
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from fakes import write_tone
+
+from emocli.audio.voice_activity import speech_by_energy
+from emocli.errors import ModelError
+from emocli.models.protocol import ModelCard
+from emocli.pipeline import transcribe as pipeline
+from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.transcribe import transcribe, transcribe_utterances, transcript_rows
+from emocli.table import PredictionTable
+from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
+
+
+def segment(start, end, text, **facts):
+    defaults = {"avg_logprob": -0.5, "no_speech_prob": 0.1, "compression_ratio": 1.2}
+    return Segment(start, end, text, n_tokens=len(text.split()), **{**defaults, **facts})
+
+
+HELLO = segment(0.1, 0.5, " Hello there.", words=(Word(0.1, 0.3, " Hello", 0.9),))
+AGAIN = segment(0.6, 0.9, " Again.")
+GHOST = segment(0.95, 0.99, " Thanks for watching!")
+
+
+@dataclass
+class FakeTranscriber:
+    """Says the same of every recording and remembers what it was given."""
+
+    said: Transcript = Transcript("en", (HELLO, AGAIN), (GHOST,))  # noqa: RUF009 - frozen
+    card: ModelCard = ModelCard(name="fake")  # noqa: RUF009 - frozen
+    heard: list = field(default_factory=list)
+    fails: bool = False
+
+    def check(self, options):
+        if options.language == "la":
+            raise ModelError("fake knows no Latin.")
+
+    def transcribe(self, waveform, options, *, speech=None):
+        if self.fails:
+            raise ModelError("out of ideas.")
+        self.heard.append((len(waveform), speech))
+        return self.said
+
+
+def run(paths, transcriber, *, detector=None, segments=False, **options):
+    how = TranscribeOptions(**options)
+    utterances = read_inputs(paths).utterances
+    done = transcribe_utterances(utterances, transcriber, how, detector)
+    return [
+        row for one in done for row in transcript_rows(one, transcriber, how, segments=segments)
+    ]
+
+
+@pytest.fixture
+def tone(tmp_path):
+    return write_tone(tmp_path / "tone.wav", 1.0)
+
+
+def test_a_row_of_a_recording(tone):
+    (row,) = run(tone, FakeTranscriber())
+    assert (row["start"], row["end"], row["model"]) == (0.0, 1.0, "fake")
+    assert (row["text"], row["language"]) == ("Hello there. Again.", "en")
+    assert row["avg_logprob"] == pytest.approx(-0.5)
+    assert row["dropped_text"] == "Thanks for watching!"
+    assert row["note"] == "dropped 1 segment without speech (0.95 to 0.99 s)"
+    assert row["error"] == ""
+    assert "words" not in row
+
+
+def test_rows_of_segments(tone):
+    rows = run(tone, FakeTranscriber(), segments=True)
+    assert [(row["start"], row["end"], row["text"]) for row in rows] == [
+        (0.1, 0.5, "Hello there."),
+        (0.6, 0.9, "Again."),
+        (0.95, 0.99, ""),
+    ]
+    assert [row["dropped_text"] for row in rows] == ["", "", "Thanks for watching!"]
+    assert [row["note"] for row in rows] == ["", "", "no speech"]
+
+
+def test_words_are_json(tone):
+    (row,) = run(tone, FakeTranscriber(), word_timestamps=True)
+    assert json.loads(row["words"]) == [
+        {"word": " Hello", "start": 0.1, "end": 0.3, "probability": 0.9}
+    ]
+
+
+def test_digital_silence_is_not_listened_to(tmp_path):
+    path = write_tone(tmp_path / "silent.wav", 1.0, amplitude=0.0)
+    fake = FakeTranscriber()
+    for detector in (None, speech_by_energy):
+        for segments in (False, True):
+            (row,) = run(path, fake, detector=detector, segments=segments)
+            assert (row["text"], row["language"], row["error"]) == ("", "", "")
+            assert row["note"] == "digital silence; no speech"
+            assert math.isnan(row["avg_logprob"])
+    assert fake.heard == []
+
+
+def test_a_recording_without_speech_is_not_listened_to(tone):
+    fake = FakeTranscriber()
+    (row,) = run(tone, fake, detector=lambda waveform: ())
+    assert (row["text"], row["note"], fake.heard) == ("", "no speech", [])
+
+
+def test_the_model_is_told_where_somebody_speaks(tone):
+    fake = FakeTranscriber()
+    run(tone, fake, detector=lambda waveform: ((0.25, 0.5),))
+    assert fake.heard == [(16000, ((0.25, 0.5),))]
+
+
+def test_nothing_is_said_after_the_end(tone):
+    late = Transcript("en", (segment(0.5, 3.0, " Yes."), segment(29.0, 30.0, " Ghost.")), (GHOST,))
+    (row,) = run(tone, FakeTranscriber(late))
+    assert (row["text"], row["dropped_text"]) == ("Yes.", "Thanks for watching! Ghost.")
+    kept, *_ = run(tone, FakeTranscriber(late), segments=True)
+    assert kept["end"] == 1.0
+
+
+def test_segments_of_a_manifest_have_times_of_the_recording(tmp_path):
+    write_tone(tmp_path / "long.wav", 5.0)
+    table = PredictionTable.from_rows(
+        [{"file": str(tmp_path / "long.wav"), "start": 2.0, "end": 3.0, "speaker": "anna"}]
+    )
+    (row,) = run(table, FakeTranscriber())
+    assert (row["start"], row["end"], row["speaker"]) == (2.0, 3.0, "anna")
+    rows = run(table, FakeTranscriber(), segments=True, word_timestamps=True)
+    assert [row["start"] for row in rows] == [2.1, 2.6, 2.95]
+    assert json.loads(rows[0]["words"])[0]["start"] == 2.1
+
+
+def test_an_older_transcript_gives_way(tone):
+    table = PredictionTable.from_rows(
+        [{"file": str(tone), "text": "old", "language": "pl", "speaker": "anna"}]
+    )
+    (row,) = run(table, FakeTranscriber())
+    assert (row["text"], row["language"], row["speaker"]) == ("Hello there. Again.", "en", "anna")
+
+
+def test_failures_have_rows(tmp_path, tone):
+    broken = tmp_path / "broken.wav"
+    broken.touch()
+    first, second = run([str(broken), str(tone)], FakeTranscriber())
+    assert first["error"].startswith(f"{broken}: empty (0 bytes), ")
+    assert (first["text"], second["error"]) == ("", "")
+    (row,) = run(tone, FakeTranscriber(fails=True))
+    assert row["error"] == f"{tone}: out of ideas."
+
+
+def test_progress(tone, tmp_path):
+    write_tone(tmp_path / "two.wav", 2.0)
+    states = []
+    utterances = read_inputs(str(tmp_path)).utterances
+    list(
+        transcribe_utterances(
+            utterances, FakeTranscriber(), TranscribeOptions(), None, states.append
+        )
+    )
+    assert [state.utterances_done for state in states] == [1, 2]
+    assert states[-1].seconds_done == pytest.approx(3.0)
+
+
+def test_from_python(tone, monkeypatch):
+    asked = []
+
+    def load(name, **facts):
+        asked.append((name, facts))
+        return FakeTranscriber()
+
+    monkeypatch.setattr(pipeline, "load_transcriber", load)
+    table = transcribe(tone, "tiny", vad="off", offline=True, model_dir="models")
+    assert table["text"].tolist() == ["Hello there. Again."]
+    assert asked == [
+        ("tiny", {"device": "auto", "dtype": "auto", "offline": True, "model_dir": "models"})
+    ]
+    with pytest.raises(ModelError, match="knows no Latin"):
+        transcribe(tone, language="latin", vad="off")
+    with pytest.raises(ModelError, match="Language 'latni' is none of the 100"):
+        transcribe(tone, language="latni")
+
+
+def test_columns_survive_a_table_without_predictions(tone):
+    table = PredictionTable.from_rows(run(tone, FakeTranscriber()))
+    assert list(table.columns)[:11] == [
+        *("file", "start", "end", "model", "text", "language", "avg_logprob", "no_speech_prob"),
+        *("compression_ratio", "note", "error"),
+    ]
+    assert np.isnan(table.probs).all()
