@@ -63,9 +63,11 @@ def list_models(form: FormOption = None) -> None:
         writer.writerow(COLUMNS)
         writer.writerows(_row(listing) for listing in listings)
     else:
-        table = Table(*COLUMNS, box=None, header_style="bold")
+        table = Table(box=None, header_style="bold")
+        for column in COLUMNS[:-1]:  # sources are long; `show` has them
+            table.add_column(column, no_wrap=column == "name", overflow="fold")
         for listing in listings:
-            table.add_row(*map(plain, _row(listing)))
+            table.add_row(*map(plain, _row(listing)[:-1]))
         out().print(table)
 
 
