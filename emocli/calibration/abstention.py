@@ -19,21 +19,20 @@ def abstain(
         above: leave out labels of rows whose entropy is higher, in nats; None for no limit.
         below: leave out labels whose probability is lower, from 0 to 1; None for no limit.
     """
-    known = ~np.isnan(table.column("entropy"))
-    confidence = label_probability(table)
+    entropy, confidence = table.column("entropy"), label_probability(table)
     notes, labels, abstained = [], [], []
     for row, (label, note) in enumerate(
         zip(table.column("label"), table.column("note"), strict=True)
     ):
         reasons = []
-        if above is not None and table.column("entropy")[row] > above:
-            reasons.append(f"entropy {table.column('entropy')[row]:.3f} above {above:g} nats")
+        if above is not None and entropy[row] > above:
+            reasons.append(f"entropy {entropy[row]:.3f} above {above:g} nats")
         if below is not None and confidence[row] < below:
             reasons.append(f"probability {confidence[row]:.3f} below {below:g}")
         told = f"no label: {' and '.join(reasons)}" if reasons else ""
         notes.append("; ".join(filter(None, (note, told))))
         labels.append("" if reasons else label)
-        abstained.append(("yes" if reasons else "no") if known[row] else "")
+        abstained.append("" if np.isnan(entropy[row]) else "yes" if reasons else "no")
     return table.with_columns({"label": labels, "note": notes, "abstained": abstained})
 
 

@@ -71,6 +71,8 @@ def apply_calibration(
     Raises:
         CalibrationError: the table has other labels or another model.
     """
+    if table.failed.all():
+        return table
     log_probs = log_posteriors(table, calibration.labels, name)
     known = np.asarray(~np.isnan(log_probs).any(axis=1))
     _check_model(table, known, calibration, name)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.posteriors import entropy
+from emocli.table import PredictionTable
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,29 @@ def uncertainty(probs: NDArray[np.float64]) -> Uncertainty:
     total = np.where(there, each, 0.0).sum(axis=0)
     expected = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return Uncertainty(predictive, expected, np.maximum(predictive - expected, 0.0))
+
+
+def with_uncertainty(table: PredictionTable, probs: NDArray[np.float64]) -> PredictionTable:
+    """A table of mean posteriors with the two parts of their entropy.
+
+    The predictive entropy is the table's own ``entropy``, for its posteriors are the means.
+
+    Args:
+        table: rows whose posteriors are `mean_posterior` of the draws.
+        probs: the draws, shape (n_draws, n_rows, n_labels).
+
+    Returns:
+        The table with ``expected_entropy`` and ``mutual_information``, in nats; empty without a
+        posterior.
+    """
+    parts = uncertainty(probs)
+    columns = {
+        "expected_entropy": written(parts.expected),
+        "mutual_information": written(parts.mutual_information),
+    }
+    return table.with_columns(columns)
+
+
+def written(figures: NDArray[np.float64]) -> list[str]:
+    """Figures as text of nine significant digits; empty for NaN."""
+    return ["" if np.isnan(figure) else f"{figure:.9g}" for figure in figures.tolist()]

@@ -34,7 +34,19 @@ NO_FIGURES = "no probabilities"
 AVERAGES = (*averages.WEIGHTED, "max-confidence")
 METHODS = (*AVERAGES, ENTROPY_SELECTION)
 SPOKE_COLUMNS = ("source", "consulted", "changed", "speech_label", "text_label")
-_OF_ONE_MODEL = frozenset(("model", "label", "score", *MEASURES, *REMARK_COLUMNS, *SPOKE_COLUMNS))
+CONFIDENCE_COLUMNS = (
+    "label_set",
+    "set_size",
+    "abstained",
+    "disagreement",
+    "clash",
+    "movement",
+    "expected_entropy",
+    "mutual_information",
+)
+_OF_ONE_MODEL = frozenset(
+    ("model", "label", "score", *MEASURES, *REMARK_COLUMNS, *SPOKE_COLUMNS, *CONFIDENCE_COLUMNS)
+)
 """Columns that describe one input's prediction and say nothing about the fused one."""
 
 

@@ -11,7 +11,7 @@ from emocli.calibration.disagreement import (
     with_disagreement,
     with_movement,
 )
-from emocli.calibration.uncertainty import mean_posterior, uncertainty
+from emocli.calibration.uncertainty import mean_posterior, uncertainty, with_uncertainty
 from emocli.table import PredictionTable
 
 NAN = float("nan")
@@ -130,3 +130,15 @@ def test_draws_without_a_posterior_do_not_count():
     np.testing.assert_array_equal(mean_posterior(probs), [[1.0, 0.0], [NAN, NAN]])
     np.testing.assert_array_equal(uncertainty(probs).predictive, [0.0, NAN])
     np.testing.assert_array_equal(uncertainty(probs).mutual_information, [0.0, NAN])
+
+
+def test_columns_of_a_table_of_means():
+    probs = np.array([[[1.0, 0.0], [NAN, NAN]], [[0.5, 0.5], [NAN, NAN]]])
+    mean = mean_posterior(probs)
+    table = PredictionTable.from_columns(
+        {"file": ["a", "b"], "p_happy": mean[:, 0], "p_sad": mean[:, 1]}
+    )
+    found = with_uncertainty(table, probs)
+    assert found["expected_entropy"].tolist() == ["0.34657359", ""]
+    assert found["mutual_information"].tolist() == ["0.215761554", ""]
+    assert found["entropy"][0] == uncertainty(probs).predictive[0]

@@ -45,6 +45,11 @@ def test_an_abstained_label_stays_out(table):
     assert apply_calibration(silent, FLATTER)["label"].tolist() == ["", "sad", ""]
 
 
+def test_a_table_of_failures_passes_through():
+    broken = PredictionTable.from_rows([{"file": "a.wav", "error": "no audio"}])
+    assert apply_calibration(broken, FLATTER) is broken
+
+
 def test_label_sets_become_columns(table):
     sets = LabelSets(SetRule(0.9), (0.7, 0.7))
     found = apply_calibration(table, Calibration(LABELS, "m", Temperature(2.0), sets))

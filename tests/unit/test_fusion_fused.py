@@ -196,3 +196,11 @@ def test_exchange_leaves_rows_without_two_labels_alone():
     probs = np.array([[0.7, 0.3], [0.7, 0.3], [0.7, 0.3]])
     found = exchange(probs, np.array([0, 1, -1]), np.array([1, 1, 0]))
     np.testing.assert_array_equal(found, [[0.3, 0.7], [0.7, 0.3], [0.7, 0.3]])
+
+
+def test_what_was_said_of_one_input_s_confidence_is_not_carried():
+    columns = {"p_happy": 0.7, "p_sad": 0.3, "label_set": "happy", "set_size": "1", "speaker": "s"}
+    sides = [Side(name, PredictionTable.from_rows([{"file": "a", **columns}])) for name in "xy"]
+    fused = average(sides, "mean")
+    assert {"label_set", "set_size"} & set(fused.columns) == set()
+    assert fused["speaker"].tolist() == ["s"]
