@@ -117,7 +117,7 @@ class Paired:
     @property
     def model_labels(self) -> tuple[str, ...]:
         """The labels that the model gives probabilities to."""
-        known = ~np.isnan(self.predictions.probs).all(axis=0)
+        known = np.asarray(~np.isnan(self.predictions.probs).all(axis=0))
         return tuple(
             label for label, has in zip(self.predictions.labels, known, strict=True) if has
         )
