@@ -1,0 +1,208 @@
+"""Train a model from a recipe, and find out how it does on voices it has not heard."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.audio.decode import read_waveform
+from emocli.metrics.calibration import (
+    bins,
+    expected_calibration_error,
+    negative_log_likelihood,
+)
+from emocli.metrics.classification import accuracy, confusion, unweighted_average_recall
+from emocli.posteriors import softmax
+from emocli.table import PredictionTable
+from emocli.table_io import read_table
+from emocli.training.data import (
+    Split,
+    Utterance,
+    cross_validation,
+    final_split,
+    leave_corpus_out,
+    read_utterances,
+)
+from emocli.training.export import write_model
+from emocli.training.features import compute_features
+from emocli.training.progress import Progress
+from emocli.training.recipe import read_recipe
+from emocli.training.runs import Data, held_out_scores, predicted, temperature_of, train
+from emocli.training.temperature import fit_temperature
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training command gives.
+
+    Attributes:
+        table: predictions for held-out speakers with their truth; empty if nobody was held out.
+        figures: by what they measure.
+        folder: of the model; None if only a validation was asked for.
+    """
+
+    table: PredictionTable
+    figures: dict[str, float]
+    folder: Path | None = None
+
+
+def prepare(
+    recipe_file: Path,
+    *,
+    data: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Data:
+    """Recipe, utterances and features.
+
+    Args:
+        recipe_file: TOML.
+        data: folder that tables are relative to; that of the recipe by default.
+        cache: folder for features and checkpoints; `default_cache` by default.
+        progress: what to tell.
+
+    Raises:
+        RecipeError: the recipe or the data cannot be followed.
+        TableError: a table cannot be read.
+        AudioError: a recording cannot be read.
+    """
+    recipe = read_recipe(recipe_file)
+    utterances: list[Utterance] = []
+    for source in recipe.data:
+        table = read_table(str((data or recipe_file.parent) / source.table))
+        utterances += read_utterances(table, source, recipe)
+    place = cache or default_cache()
+    features = compute_features(utterances, recipe, place / "features", _samples, progress)
+    return Data(recipe, utterances, features, place / "runs")
+
+
+def _samples(path: Path, sampling_rate: int) -> NDArray[np.float32]:
+    return read_waveform(path, sampling_rate).samples
+
+
+def default_cache() -> Path:
+    """``emocli/training`` in the user's cache folder, which ``XDG_CACHE_HOME`` may name."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "emocli" / "training"
+
+
+def cross_validate(prepared: Data, progress: Progress | None = None) -> Trained:
+    """Predictions for every speaker by a network that was trained on others.
+
+    Raises:
+        RecipeError: the recipe asks for no folds, or a checkpoint is damaged.
+    """
+    return _validated(prepared, cross_validation(prepared.utterances, prepared.recipe), progress)
+
+
+def leave_each_corpus_out(prepared: Data, progress: Progress | None = None) -> Trained:
+    """Predictions for every corpus by a network that was trained on the others.
+
+    Raises:
+        RecipeError: there is but one corpus, or two share a speaker.
+    """
+    return _validated(prepared, leave_corpus_out(prepared.utterances), progress)
+
+
+def train_model(prepared: Data, output: Path, progress: Progress | None = None) -> Trained:
+    """A model folder, trained on all speakers but the recipe's development speakers.
+
+    A temperature that the recipe wants fitted to held-out speakers is fitted by cross-validation
+    first, unless its runs are there already.
+
+    Args:
+        prepared: from `prepare`.
+        output: folder of the model.
+        progress: what to tell.
+
+    Raises:
+        RecipeError: the split cannot be made, or a checkpoint is damaged.
+    """
+    recipe, utterances = prepared.recipe, prepared.utterances
+    split = final_split(utterances, recipe)
+    folds: list[Split] = []
+    figures: dict[str, float] = {}
+    if recipe.temperature == "held-out":
+        folds = cross_validation(utterances, recipe)
+        figures |= _validated(prepared, folds, progress).figures
+    temperature = temperature_of(prepared, folds, progress)
+    network = train(prepared, split, progress)
+    network.config = dataclasses.replace(network.config, temperature=temperature)
+    table = PredictionTable.from_columns({"file": []})
+    if split.held_out:
+        indices, scores = held_out_scores(prepared, [split], progress)
+        chosen, logits, truth = predicted(prepared, indices, scores)
+        table = _table(prepared, chosen, softmax(logits, temperature), [split])
+        figures |= _figures(prepared, chosen, softmax(logits, temperature), truth, "dev ")
+    heard = [utterances[index] for index in split.train]
+    write_model(output, network, recipe, heard, figures)
+    return Trained(table, figures, output)
+
+
+def _validated(prepared: Data, splits: Sequence[Split], progress: Progress | None) -> Trained:
+    indices, scores = held_out_scores(prepared, splits, progress)
+    chosen, logits, truth = predicted(prepared, indices, scores)
+    temperature = prepared.recipe.temperature
+    figures: dict[str, float] = {}
+    if isinstance(temperature, str):
+        temperature = fit_temperature(logits, truth)
+        figures["temperature"] = temperature
+        figures |= _calibration(softmax(logits), truth, " before the temperature")
+    probs = softmax(logits, temperature)
+    figures = _figures(prepared, chosen, probs, truth) | figures
+    figures |= _calibration(probs, truth, "")
+    return Trained(_table(prepared, chosen, probs, splits), figures)
+
+
+def _figures(
+    prepared: Data,
+    indices: Sequence[int],
+    probs: NDArray[np.float64],
+    truth: NDArray[np.intp],
+    prefix: str = "",
+) -> dict[str, float]:
+    """UAR and accuracy of each corpus."""
+    corpora = np.array([prepared.utterances[index].corpus for index in indices])
+    figures = {}
+    for corpus in dict.fromkeys(corpora):
+        own = corpora == corpus
+        counts = confusion(truth[own], probs[own].argmax(1), len(prepared.recipe.labels))
+        figures[f"{prefix}UAR {corpus}"] = float(unweighted_average_recall(counts))
+        figures[f"{prefix}accuracy {corpus}"] = float(accuracy(counts))
+    return figures
+
+
+def _calibration(
+    probs: NDArray[np.float64], truth: NDArray[np.intp], suffix: str
+) -> dict[str, float]:
+    sums = bins(probs.max(1), probs.argmax(1) == truth)
+    return {
+        f"ECE{suffix}": float(expected_calibration_error(sums)),
+        f"NLL{suffix}": float(negative_log_likelihood(probs, truth).mean()),
+    }
+
+
+def _table(
+    prepared: Data,
+    indices: Sequence[int],
+    probs: NDArray[np.float64],
+    splits: Sequence[Split],
+) -> PredictionTable:
+    """Predictions with the truth and who made them, in the order of the data's tables."""
+    split_of = {index: split.name for split in splits for index in split.held_out}
+    order = np.argsort(indices, kind="stable")
+    chosen = [prepared.utterances[indices[place]] for place in order]
+    columns: dict[str, Sequence[object] | NDArray[np.float64]] = {
+        "file": [utterance.file for utterance in chosen],
+        "model": [f"{prepared.recipe.name}/{split_of[indices[place]]}" for place in order],
+        "emotion": [utterance.label for utterance in chosen],
+        "speaker": [utterance.speaker for utterance in chosen],
+        "corpus": [utterance.corpus for utterance in chosen],
+    }
+    for column, label in enumerate(prepared.recipe.labels):
+        columns[f"p_{label}"] = probs[order, column]
+    return PredictionTable.from_columns(columns)

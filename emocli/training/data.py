@@ -1,0 +1,202 @@
+"""Labelled utterances, and who of the speakers is held out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emocli.errors import RecipeError
+from emocli.labels import canonical_label
+from emocli.table import PredictionTable, listing
+from emocli.training.recipe import DataSource, Recipe
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A labelled recording.
+
+    Attributes:
+        file: as the table names it, with the table's folder within the data in front.
+        path: where it is.
+        corpus: name of its data source.
+        label: canonical.
+        speaker: as the table names them; the same name is the same person in all tables.
+    """
+
+    file: str
+    path: Path
+    corpus: str
+    label: str
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part to train on and a part to test on.
+
+    Attributes:
+        name: for messages and file names.
+        train: indices of utterances.
+        held_out: indices of utterances; may be empty.
+    """
+
+    name: str
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) -> list[Utterance]:
+    """The rows of a table whose label the recipe trains on.
+
+    Args:
+        table: with the columns that the source names.
+        source: names columns and corpus.
+        recipe: names the labels; rows with another label are left out.
+
+    Raises:
+        RecipeError: a column is missing, a row has no speaker, or no row has one of the labels.
+    """
+    for column in (source.label_column, source.speaker_column):
+        if column not in table.columns:
+            raise RecipeError(
+                f"{source.table}: no column {column}, expected labels and speakers. "
+                f"Name the columns with label_column and speaker_column in the recipe's data."
+            )
+    place = Path(source.table).parent
+    columns = (table.columns[name] for name in ("file", source.label_column, source.speaker_column))
+    found = []
+    for file, label, speaker in zip(*columns, strict=True):
+        if canonical_label(str(label or "")) not in recipe.trained_labels:
+            continue
+        if not speaker:
+            raise RecipeError(
+                f"{source.table}: {file} has no {source.speaker_column}, expected one, for no "
+                f"speaker may be both in training and in testing. Fill the column."
+            )
+        found.append(
+            Utterance(
+                file=(place / file).as_posix(),
+                path=Path(table.folder) / file,
+                corpus=source.name,
+                label=canonical_label(label),
+                speaker=str(speaker),
+            )
+        )
+    if not found:
+        raise RecipeError(
+            f"{source.table}: no row with a label of the recipe ({', '.join(recipe.labels)}), "
+            f"expected some. Check label_column and labels."
+        )
+    return found
+
+
+def final_split(utterances: Sequence[Utterance], recipe: Recipe) -> Split:
+    """Everybody for training but the recipe's development speakers.
+
+    Raises:
+        RecipeError: a development speaker is unknown, or nobody is left.
+    """
+    speakers = {utterance.speaker for utterance in utterances}
+    unknown = [name for name in recipe.split.dev_speakers if name not in speakers]
+    if unknown:
+        raise RecipeError(
+            f"split.dev_speakers names {listing(unknown)}, who is in no table. Correct the name."
+        )
+    if speakers == set(recipe.split.dev_speakers):
+        raise RecipeError(
+            "split.dev_speakers names everybody, expected someone left to train on. "
+            "Name fewer speakers."
+        )
+    return by_speaker("final", utterances, set(recipe.split.dev_speakers))
+
+
+def cross_validation(utterances: Sequence[Utterance], recipe: Recipe) -> list[Split]:
+    """Folds of speakers, each held out once; every corpus is dealt evenly over the folds.
+
+    Raises:
+        RecipeError: the recipe asks for no folds, or for more than there are speakers.
+    """
+    n_folds = recipe.split.folds
+    speakers = sorted({(utterance.corpus, utterance.speaker) for utterance in utterances})
+    if not 2 <= n_folds <= len(speakers):
+        raise RecipeError(
+            f"split.folds is {n_folds}, expected between 2 and the {len(speakers)} speakers. "
+            f"Change the recipe."
+        )
+    rng = np.random.default_rng(recipe.seed)
+    order = [speakers[index] for index in rng.permutation(len(speakers))]
+    order.sort(key=lambda pair: pair[0])  # corpus by corpus, shuffled within
+    fold_of = {speaker: rank % n_folds for rank, (_, speaker) in reversed([*enumerate(order)])}
+    return [
+        by_speaker(f"fold-{fold + 1}", utterances, {s for s, f in fold_of.items() if f == fold})
+        for fold in range(n_folds)
+    ]
+
+
+def leave_corpus_out(utterances: Sequence[Utterance]) -> list[Split]:
+    """Each corpus held out once.
+
+    Raises:
+        RecipeError: there is but one corpus, or two have a speaker in common.
+    """
+    corpora = sorted({utterance.corpus for utterance in utterances})
+    if len(corpora) < 2:
+        raise RecipeError(
+            f"The data are one corpus ({', '.join(corpora)}), expected two or more to leave one "
+            f"out. Add a table under data, or use --cross-validate."
+        )
+    splits = []
+    for corpus in corpora:
+        held = {i for i, utterance in enumerate(utterances) if utterance.corpus == corpus}
+        train = tuple(i for i in range(len(utterances)) if i not in held)
+        splits.append(Split(f"without-{corpus}", train, tuple(sorted(held))))
+        check_speakers(splits[-1], utterances)
+    return splits
+
+
+def by_speaker(name: str, utterances: Sequence[Utterance], held_out: set[str]) -> Split:
+    """A split that holds out some speakers."""
+    held = [utterance.speaker in held_out for utterance in utterances]
+    return Split(
+        name,
+        tuple(i for i, is_held in enumerate(held) if not is_held),
+        tuple(i for i, is_held in enumerate(held) if is_held),
+    )
+
+
+def check_speakers(split: Split, utterances: Sequence[Utterance]) -> None:
+    """See that nobody is on both sides of a split.
+
+    Raises:
+        RecipeError: a speaker is.
+    """
+    train = {utterances[index].speaker for index in split.train}
+    both = sorted(train & {utterances[index].speaker for index in split.held_out})
+    if both:
+        raise RecipeError(
+            f"{split.name}: {listing(both)} would be both in training and in testing. "
+            f"Give different people different names, or drop one of the tables."
+        )
+
+
+def draw_weights(
+    utterances: Sequence[Utterance], labels: Sequence[str], auxiliary_share: float
+) -> np.ndarray:
+    """Chances of being drawn that make corpora, and labels within a corpus, equally frequent.
+
+    Args:
+        utterances: to draw from.
+        labels: that are predicted; the others are auxiliary.
+        auxiliary_share: weight of an auxiliary label, 0 to leave them out.
+
+    Returns:
+        Shape (n_utterances,), float64, sums to 1.
+    """
+    keys = [(utterance.corpus, utterance.label) for utterance in utterances]
+    counts = Counter(keys)
+    share = {key: 1.0 if key[1] in labels else auxiliary_share for key in counts}
+    n_shares = {corpus: sum(share[k] for k in counts if k[0] == corpus) for corpus, _ in counts}
+    weights = np.array([share[k] / counts[k] / max(n_shares[k[0]], 1e-12) for k in keys])
+    return np.asarray(weights / weights.sum())

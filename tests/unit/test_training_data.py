@@ -1,0 +1,164 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emocli.errors import RecipeError
+from emocli.table import PredictionTable
+from emocli.training.data import (
+    Split,
+    Utterance,
+    by_speaker,
+    check_speakers,
+    cross_validation,
+    draw_weights,
+    final_split,
+    leave_corpus_out,
+    read_utterances,
+)
+from emocli.training.recipe import parse_recipe
+
+
+def recipe(**changes):
+    return parse_recipe(
+        {
+            "name": "mine",
+            "labels": ["angry", "sad"],
+            "data": [{"name": "own", "table": "deep/labels.csv"}],
+            "members": [{"kind": "perceptron"}],
+        }
+        | changes,
+        "r.toml",
+    )
+
+
+def utterance(speaker, corpus="a", label="angry"):
+    return Utterance(f"{speaker}.wav", Path(f"{speaker}.wav"), corpus, label, speaker)
+
+
+PEOPLE = [utterance(s, c) for c, s in [*(("a", f"a{i}") for i in range(5)), ("b", "b0")]] + [
+    utterance("b1", "b", "sad")
+]
+
+
+def table(**columns):
+    default = {
+        "file": ["x.wav", "y.wav", "z.wav"],
+        "emotion": ["anger", "surprise", "Sad"],
+        "speaker": ["1", "1", "2"],
+    }
+    return PredictionTable.from_columns(default | columns, folder="/data/deep")
+
+
+def test_rows_with_a_label_of_the_recipe_are_read():
+    found = read_utterances(table(), recipe().data[0], recipe())
+    assert [(u.file, u.path, u.label, u.speaker) for u in found] == [
+        ("deep/x.wav", Path("/data/deep/x.wav"), "angry", "1"),
+        ("deep/z.wav", Path("/data/deep/z.wav"), "sad", "2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"speaker": ["1", "1", ""]},
+         "deep/labels.csv: z.wav has no speaker, expected one, for no speaker may be both in "
+         "training and in testing. Fill the column."),
+        ({"emotion": ["joy", "fear", "calm"]},
+         "deep/labels.csv: no row with a label of the recipe (angry, sad), expected some. "
+         "Check label_column and labels."),
+    ],
+)  # fmt: skip
+def test_tables_that_cannot_be_used(columns, sentence):
+    with pytest.raises(RecipeError) as caught:
+        read_utterances(table(**columns), recipe().data[0], recipe())
+    assert str(caught.value) == sentence
+
+
+def test_a_table_without_speakers():
+    bare = PredictionTable.from_columns({"file": ["x.wav"], "emotion": ["sad"]})
+    with pytest.raises(RecipeError) as caught:
+        read_utterances(bare, recipe().data[0], recipe())
+    assert str(caught.value) == (
+        "deep/labels.csv: no column speaker, expected labels and speakers. Name the columns with "
+        "label_column and speaker_column in the recipe's data."
+    )
+
+
+def test_folds_hold_everybody_out_once_and_nobody_twice():
+    splits = cross_validation(PEOPLE, recipe(split={"folds": 2}))
+    held = [index for split in splits for index in split.held_out]
+    assert sorted(held) == list(range(len(PEOPLE)))
+    for split in splits:
+        check_speakers(split, PEOPLE)
+        assert {"a", "b"} == {PEOPLE[index].corpus for index in split.held_out}
+    again = cross_validation(PEOPLE, recipe(split={"folds": 2}))
+    assert splits == again
+    assert splits != cross_validation(PEOPLE, recipe(split={"folds": 2}, seed=5))
+
+
+def test_more_folds_than_speakers():
+    with pytest.raises(RecipeError) as caught:
+        cross_validation(PEOPLE, recipe(split={"folds": 8}))
+    assert str(caught.value) == (
+        "split.folds is 8, expected between 2 and the 7 speakers. Change the recipe."
+    )
+
+
+def test_each_corpus_is_left_out():
+    first, second = leave_corpus_out(PEOPLE)
+    assert first == Split("without-a", (5, 6), (0, 1, 2, 3, 4))
+    assert second == Split("without-b", (0, 1, 2, 3, 4), (5, 6))
+
+
+def test_one_corpus_cannot_be_left_out():
+    with pytest.raises(RecipeError) as caught:
+        leave_corpus_out(PEOPLE[:5])
+    assert str(caught.value) == (
+        "The data are one corpus (a), expected two or more to leave one out. Add a table under "
+        "data, or use --cross-validate."
+    )
+
+
+def test_a_speaker_of_two_corpora_is_an_error():
+    with pytest.raises(RecipeError) as caught:
+        leave_corpus_out([utterance("x", "a"), utterance("y", "b"), utterance("x", "b")])
+    assert str(caught.value) == (
+        "without-a: x would be both in training and in testing. Give different people different "
+        "names, or drop one of the tables."
+    )
+
+
+def test_development_speakers_are_held_out():
+    split = final_split(PEOPLE, recipe(split={"dev_speakers": ["a1", "b0"]}))
+    assert (split.name, split.held_out) == ("final", (1, 5))
+    assert final_split(PEOPLE, recipe()).held_out == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["who"], "split.dev_speakers names who, who is in no table. Correct the name."),
+        (["a0", "a1", "a2", "a3", "a4", "b0", "b1"],
+         "split.dev_speakers names everybody, expected someone left to train on. "
+         "Name fewer speakers."),
+    ],
+)  # fmt: skip
+def test_development_speakers_that_cannot_be(names, sentence):
+    with pytest.raises(RecipeError) as caught:
+        final_split(PEOPLE, recipe(split={"dev_speakers": names}))
+    assert str(caught.value) == sentence
+
+
+def test_by_speaker_keeps_the_order():
+    assert by_speaker("s", PEOPLE, {"a0", "b1"}) == Split("s", (1, 2, 3, 4, 5), (0, 6))
+
+
+def test_draws_are_balanced_over_corpora_and_labels():
+    people = [utterance("1")] * 6 + [utterance("2", label="sad")] * 2 + [utterance("3", "b")]
+    people += [utterance("4", label="calm")] * 4
+    weights = draw_weights(people, ("angry", "sad"), 0.5)
+    shares = [weights[:6].sum(), weights[6:8].sum(), weights[8], weights[9:].sum()]
+    assert shares == pytest.approx([0.2, 0.2, 0.5, 0.1])
+    assert draw_weights(people, ("angry", "sad"), 0.0)[9:].sum() == 0
+    assert np.isclose(weights.sum(), 1)
