@@ -1,11 +1,13 @@
 """Predictions as people read them: a table with bars, and what the run as a whole looks like."""
 
+import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +28,9 @@ COLLAPSE_SHARE = 0.95
 COLLAPSE_ROWS = 10
 """Rows below which one label for all may be plain truth."""
 LEAST_CERTAIN = 3
+TEXT_CELLS = 32
+WIDE = 100
+"""Columns of a terminal from which transcripts are shown."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -49,49 +54,89 @@ def doubtful(table: PredictionTable) -> np.ndarray:
         return (normalized > DOUBTFUL_ENTROPY) | (table.column("margin") < DOUBTFUL_MARGIN)
 
 
+@dataclass(frozen=True)
+class _PredictionView:
+    """Rows of a prediction table, drawn for the width at hand."""
+
+    table: PredictionTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = options.max_width >= WIDE
+        yield _grid([column for column in _columns(self.table) if wide or column.heading != "text"])
+
+
+@dataclass(frozen=True)
+class _ViewColumn:
+    heading: str
+    cells: Sequence[Text | str]
+    is_figure: bool = False
+    folds: bool = False
+
+
 def prediction_table(table: PredictionTable) -> RenderableType:
-    """The rows of a prediction table with a bar for the top probability and marks for doubt."""
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    timed = _has_windows(table)
-    several = len(set(table.column("model").tolist())) > 1
-    dimensions = [name for name in DIMENSIONS if name in table]
-    categorical = bool(table.labels)
-    view.add_column("file", overflow="fold", ratio=3)
-    for heading in ("start", "end") if timed else ():
-        view.add_column(heading, justify="right")
-    if several:
-        view.add_column("model", overflow="fold")
-    if categorical:
-        view.add_column("label")
-        view.add_column("probability", no_wrap=True)
-        view.add_column("entropy", justify="right")
-        view.add_column("varentropy", justify="right")
-    for name in dimensions:
-        view.add_column(name, justify="right")
+    """The rows of a prediction table with a bar for the top probability and marks for doubt.
+
+    An error is a mark here; its sentence is on standard error. Transcripts are shown by their
+    first words, and on a narrow terminal not at all.
+    """
+    return _PredictionView(table)
+
+
+def _grid(columns: Sequence[_ViewColumn]) -> Table:
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        grid.add_column(
+            column.heading,
+            justify="right" if column.is_figure else "left",
+            overflow="fold",
+            no_wrap=not column.folds,
+        )
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        grid.add_row(*cells)
+    return grid
+
+
+def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
+    """What is worth a person's look, in the order of the table."""
+    yield _ViewColumn("file", _texts(table["file"]), folds=True)
+    for name in ("start", "end") if _has_windows(table) else ():
+        yield _ViewColumn(name, [_seconds(value) for value in table[name]], is_figure=True)
+    if len(set(table.column("model").tolist())) > 1:
+        yield _ViewColumn("model", _texts(table["model"]), folds=True)
+    if table.labels:
+        yield from _posterior_columns(table)
+    for name in DIMENSIONS:
+        if name in table:
+            yield _ViewColumn(name, [_figure(value) for value in table[name]], is_figure=True)
     if "text" in table:
-        view.add_column("text", overflow="fold", ratio=3)
-    if remarks := _remarks(table, categorical):
-        view.add_column("remarks", overflow="fold", ratio=2)
-    normalized = posteriors.normalized_entropy(table.probs) if categorical else None
-    top = np.nanmax(np.nan_to_num(table.probs, nan=0.0), axis=1) if categorical else None
-    for index, row in enumerate(table.rows()):
-        cells: list[RenderableType] = [Text(printable(row["file"]))]
-        cells += [_seconds(row[name]) for name in ("start", "end")] if timed else []
-        cells += [Text(printable(row["model"]))] if several else []
-        if categorical and normalized is not None and top is not None:
-            colour = _colour(float(normalized[index]))
-            known = not np.isnan(normalized[index])
-            cells += [
-                Text(printable(row["label"]), style=f"bold {colour}" if known else ""),
-                Text(f"{bar(top[index])} {top[index]:4.0%}" if known else "", style=colour),
-                _figure(row["entropy"]),
-                _figure(row["varentropy"]),
-            ]
-        cells += [_figure(row[name]) for name in dimensions]
-        cells += [Text(printable(row["text"]))] if "text" in table else []
-        cells += [remarks[index]] if remarks else []
-        view.add_row(*cells)
-    return view
+        openings = [textwrap.shorten(text, TEXT_CELLS, placeholder=" …") for text in table["text"]]
+        yield _ViewColumn("text", _texts(openings))
+    remarks = _remarks(table)
+    if any(remarks):
+        yield _ViewColumn("remarks", remarks, folds=True)
+
+
+def _posterior_columns(table: PredictionTable) -> Iterator[_ViewColumn]:
+    """Label, bar, entropy and varentropy, coloured by how sure the posterior is."""
+    styles = [_colour(float(value)) for value in posteriors.normalized_entropy(table.probs)]
+    top = np.nan_to_num(table.probs, nan=0.0).max(axis=1)
+    known = ~np.isnan(table["entropy"])
+    labels = [
+        Text(printable(label), style=f"bold {style}")
+        for label, style in zip(table["label"], styles, strict=True)
+    ]
+    bars = [
+        Text(f"{bar(share)} {share:4.0%}" if there else "", style=style)
+        for share, there, style in zip(top.tolist(), known, styles, strict=True)
+    ]
+    yield _ViewColumn("label", labels)
+    yield _ViewColumn("probability", bars)
+    for name in ("entropy", "varentropy"):
+        yield _ViewColumn(name, [_figure(value) for value in table[name]], is_figure=True)
+
+
+def _texts(values: Iterable[str]) -> list[Text]:
+    return [Text(printable(value)) for value in values]
 
 
 def _has_windows(table: PredictionTable) -> bool:
@@ -109,18 +154,16 @@ def _figure(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.3f}"
 
 
-def _remarks(table: PredictionTable, categorical: bool) -> list[Text]:
-    """Doubt, note and error of each row; empty where no row has any."""
-    doubt = doubtful(table) if categorical else np.zeros(len(table), dtype=bool)
-    remarks = [
-        Text(printable(error), style="red")
+def _remarks(table: PredictionTable) -> list[Text]:
+    """Doubt and note of each row, or that it failed."""
+    doubt = doubtful(table) if table.labels else np.zeros(len(table), dtype=bool)
+    rows = zip(doubt.tolist(), table.column("note"), table.column("error"), strict=True)
+    return [
+        Text("failed", style="bold red")
         if error
         else Text("; ".join(filter(None, ("unsure" if unsure else "", printable(note)))))
-        for unsure, note, error in zip(
-            doubt.tolist(), table.column("note"), table.column("error"), strict=True
-        )
+        for unsure, note, error in rows
     ]
-    return remarks if any(remarks) else []
 
 
 def summary(table: PredictionTable) -> RenderableType:
