@@ -22,6 +22,10 @@ class AttentiveStatisticsPooling(nn.Module):
         self.attention = nn.Parameter(torch.empty(n_channels, 1))
         nn.init.normal_(self.attention)
 
+    def attention_weights(self) -> tuple[Tensor, Tensor]:
+        """The parameters that EmoJudge's l2 penalty is on: ``W`` and ``a``, not the bias ``b``."""
+        return self.sap_linear.weight, self.attention
+
     def forward(self, frames: Tensor, valid: Tensor) -> Tensor:
         """Pool frames.
 

@@ -73,22 +73,31 @@ class PooledClassifier(nn.Module):
 
 
 class FullyConnected(nn.Module):
-    """Blocks of linear, layer norm and ReLU, then a linear output."""
+    """Blocks of linear, layer norm, ReLU and dropout, then a linear output.
 
-    def __init__(self, n_inputs: int, n_hidden: int, n_outputs: int, n_blocks: int) -> None:
+    ``dropout`` also comes before the first block. Only training needs it.
+    """
+
+    def __init__(
+        self, n_inputs: int, n_hidden: int, n_outputs: int, n_blocks: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         widths = [n_inputs] + [n_hidden] * n_blocks
+        self.dropout = nn.Dropout(dropout)
         self.fc = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU())
+            nn.Sequential(
+                nn.Linear(width, n_hidden), nn.LayerNorm(n_hidden), nn.ReLU(), nn.Dropout(dropout)
+            )
             for width in widths[:-1]
         )
         self.out = nn.Sequential(nn.Linear(widths[-1], n_outputs))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Outputs, shape (n_utterances, n_inputs) to (n_utterances, n_outputs)."""
+        hidden = self.dropout(pooled)
         for block in self.fc:
-            pooled = block(pooled)
-        return self.out(pooled)
+            hidden = block(hidden)
+        return self.out(hidden)
 
 
 class ChallengeBaseline(nn.Module):
