@@ -29,7 +29,7 @@ class MemberConfig:
     """Shape of a member.
 
     Attributes:
-        kind: ``"linear"`` and ``"perceptron"`` see functionals, ``"convolutional"`` sees frames.
+        kind: ``"discriminant"`` and ``"perceptron"`` see functionals, ``"convolutional"`` frames.
         n_outputs: labels it was trained on; those of the network come first.
         weight: of its log posteriors in the average.
         hidden: widths of a perceptron's hidden layers.
@@ -118,7 +118,7 @@ class Perceptron(nn.Module):
         return scaled.clamp(-CLIP_DEVIATIONS, CLIP_DEVIATIONS)
 
     def forward(self, functionals: Tensor) -> Tensor:
-        """Logits of shape (n_utterances, n_outputs) from functionals (n_utterances, 492)."""
+        """Logits of shape (n_utterances, n_outputs) from functionals (n_utterances, 472)."""
         scores: Tensor = self.layers(self.standardize(functionals))
         return scores
 

@@ -38,7 +38,6 @@ class Contours:
         pitch: semitones above 100 Hz, shape (n_utterances, n_frames).
         energy: nats relative to the loudest frames, the same shape.
         loudness: between 0 and about 1, the same shape.
-        bands: power-law energies of every second band group, shape (n_utterances, n_frames, 3).
         active: bool, frames that are not far below the loudest.
         voiced: bool, active frames with a pitch.
     """
@@ -47,7 +46,6 @@ class Contours:
     pitch: Tensor
     energy: Tensor
     loudness: Tensor
-    bands: Tensor
     active: Tensor
     voiced: Tensor
 
@@ -73,13 +71,11 @@ def contours(
     shape = spectral_contours(spectrum)
     normalized = spectral_contours(normalize_bands(spectrum, valid & (energy > LOUD_NATS)))
     single = torch.stack([strength, energy.clamp(min=-12.0), loudness], dim=2)
-    bands = (LOUDNESS_EXPONENT * band_energies(spectrum)[..., ::2]).exp()
     return Contours(
         spectral=torch.cat([shape, single, normalized], dim=2),
         pitch=pitch,
         energy=energy.clamp(min=-12.0),
         loudness=loudness,
-        bands=bands,
         active=active,
         voiced=active & inside & (strength > MIN_PERIODICITY),
     )

@@ -8,8 +8,6 @@ research and affective computing", for the idea and most of the statistics; the 
 of `emocli.networks.contours`.
 """
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
@@ -20,11 +18,8 @@ N_SPECTRAL = 45
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LARGEST_STEP_SEMITONES = 4.0
 """A pitch that moves further in one frame has jumped an octave."""
-MODULATION_HZ = (0.5, 2.0, 4.0, 8.0, 16.0, 31.0)
-MODULATION_FRAMES = 1024
-"""Frames of which the modulation spectrum is taken: the first 16.4 s."""
 FEWEST_FRAMES = 3
-N_FUNCTIONALS = 10 * N_SPECTRAL + 6 + 5 + 4 + 7 + 4 * (len(MODULATION_HZ) - 1)
+N_FUNCTIONALS = 10 * N_SPECTRAL + 15 + 7
 
 
 class Functionals(nn.Module):
@@ -47,7 +42,7 @@ class Functionals(nn.Module):
             valid: bool, shape (n_utterances, n_frames), False where a frame is padding.
 
         Returns:
-            Shape (n_utterances, 492), finite.
+            Shape (n_utterances, 472), finite.
         """
         missing = max(0, FEWEST_FRAMES - frames.shape[1])  # steps and maxima need neighbours
         frames = nn.functional.pad(frames, (0, 0, 0, missing))
@@ -61,7 +56,6 @@ class Functionals(nn.Module):
                 spectral_functionals(found),
                 pitch_functionals(found, rate),
                 rhythm_functionals(found, valid, rate),
-                modulation_functionals(found, valid, rate),
             ],
             dim=1,
         )
@@ -166,22 +160,3 @@ def _n_peaks(loudness: Tensor, valid: Tensor) -> Tensor:
     inner = smooth[:, 1:-1]
     peak = (inner > smooth[:, :-2]) & (inner >= smooth[:, 2:]) & (inner > 0.6 * mean)
     return (peak & valid[:, 1:-1]).sum(1).to(loudness)
-
-
-def modulation_functionals(found: Contours, valid: Tensor, frames_per_second: float) -> Tensor:
-    """Logarithmic energies of five modulation bands of the loudness and three bands; (n, 20)."""
-    envelopes = torch.cat([found.loudness[..., None], found.bands], dim=2)[:, :MODULATION_FRAMES]
-    mask = valid[:, :MODULATION_FRAMES]
-    mean, _ = masked_moments(envelopes, mask)
-    n_frames = mask.sum(1).clamp(min=2).to(envelopes)[:, None]
-    phase = torch.arange(envelopes.shape[1]).to(envelopes) / (n_frames - 1)
-    taper = (0.5 - 0.5 * torch.cos(2 * torch.pi * phase)) * mask.to(envelopes)
-    relative = (envelopes / (mean[:, None] + 1e-9) - 1) * taper[..., None]
-    spectrum = torch.fft.rfft(relative, n=MODULATION_FRAMES, dim=1)
-    power = (spectrum.real.square() + spectrum.imag.square()) / n_frames[..., None]
-    hz = torch.fft.rfftfreq(MODULATION_FRAMES, 1 / frames_per_second).to(envelopes)
-    bands = [
-        power[:, (hz >= low) & (hz < high)].mean(1)
-        for low, high in itertools.pairwise(MODULATION_HZ)
-    ]
-    return torch.log(torch.stack(bands, dim=2) + 1e-6).flatten(1)

@@ -198,7 +198,8 @@ def _table(
     chosen = [prepared.utterances[indices[place]] for place in order]
     columns: dict[str, Sequence[object] | NDArray[np.float64]] = {
         "file": [utterance.file for utterance in chosen],
-        "model": [f"{prepared.recipe.name}/{split_of[indices[place]]}" for place in order],
+        "model": [prepared.recipe.name] * len(chosen),
+        "split": [split_of[indices[place]] for place in order],
         "emotion": [utterance.label for utterance in chosen],
         "speaker": [utterance.speaker for utterance in chosen],
         "corpus": [utterance.corpus for utterance in chosen],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from emocli.networks.compact import CompactNetwork
 from emocli.training.data import Utterance
@@ -48,12 +48,17 @@ def write_model(
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    weights = folder / "model.safetensors"
-    partial = weights.with_suffix(".tmp")
-    save_file(tensors, partial)
-    partial.replace(weights)
+    write_tensors(folder / "model.safetensors", tensors)
     _write_text(folder / "README.md", card(recipe, utterances, figures))
     _write_text(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write named tensors so that the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_bytes(save(tensors))
+    partial.replace(path)
 
 
 def _stored(value: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,7 @@ class Features:
     Attributes:
         frames: for each copy, the first of which is unaltered, an array of shape
             (n_frames, n_features), float16, per utterance.
-        functionals: shape (1 + n_copies, n_utterances, 492), float32.
+        functionals: shape (1 + n_copies, n_utterances, 472), float32.
     """
 
     frames: tuple[tuple[NDArray[np.float16], ...], ...]
@@ -146,7 +146,7 @@ def _frames(
 def _cached_functionals(
     frames: Sequence[NDArray[np.float16]], keys: Sequence[str], config: FrontEndConfig, cache: Path
 ) -> NDArray[np.float32]:
-    name = sha256("".join(keys).encode()).hexdigest()
+    name = sha256("".join([str(N_FUNCTIONALS), *keys]).encode()).hexdigest()
     path = cache / "functionals" / f"{name}.npy"
     if path.is_file():
         return np.asarray(np.load(path))
@@ -158,7 +158,7 @@ def _cached_functionals(
 def compute_functionals(
     frames: Sequence[NDArray[np.float16]], extractor: Functionals
 ) -> NDArray[np.float32]:
-    """Functionals of utterances, shape (n_utterances, 492).
+    """Functionals of utterances, shape (n_utterances, 472).
 
     Args:
         frames: of each utterance, shape (n_frames, n_features).

@@ -15,7 +15,7 @@ from emocli.errors import LabelMismatch, RecipeError
 from emocli.labels import canonical_labels
 from emocli.networks.logmel import FrontEndConfig
 
-MEMBER_KINDS = ("perceptron", "convolutional")
+MEMBER_KINDS = ("discriminant", "perceptron", "convolutional")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,9 @@ class AugmentationRecipe:
 @dataclass(frozen=True, kw_only=True)
 class MemberRecipe:
     """A member of the network and how it is trained.
+
+    A discriminant is computed at once from the unaltered recordings; of the keys below it heeds
+    ``weight``, ``whitening`` and ``whitening_ridge``.
 
     Attributes:
         kind: one of `MEMBER_KINDS`.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from emocli.networks.compact import (
@@ -25,12 +25,13 @@ from emocli.networks.compact import (
 from emocli.networks.logmel import pad_frames
 from emocli.training.batches import Draws, FrameBatches, FunctionalBatches
 from emocli.training.data import Split, Utterance, check_speakers
+from emocli.training.export import write_tensors
 from emocli.training.features import Features, write_array
 from emocli.training.loop import train_member
 from emocli.training.progress import Progress
 from emocli.training.recipe import MemberRecipe, Recipe
 from emocli.training.temperature import fit_temperature
-from emocli.training.whitening import whitening_matrix
+from emocli.training.whitening import discriminant, whitening_matrix
 
 SCORING_BATCH = 32
 
@@ -62,14 +63,13 @@ class Data:
 def network_config(recipe: Recipe) -> CompactConfig:
     """The shape of a recipe's network."""
     shapes = {field.name for field in dataclasses.fields(MemberConfig)}
-    members = tuple(
-        MemberConfig(
-            n_outputs=len(recipe.trained_labels),
-            **{k: v for k, v in dataclasses.asdict(member).items() if k in shapes},
-        )
-        for member in recipe.members
-    )
-    return CompactConfig(labels=recipe.labels, members=members, front_end=recipe.front_end)
+    members = []
+    for member in recipe.members:
+        own = {k: v for k, v in dataclasses.asdict(member).items() if k in shapes}
+        if member.kind == "discriminant":
+            own["hidden"] = ()
+        members.append(MemberConfig(n_outputs=len(recipe.trained_labels), **own))
+    return CompactConfig(labels=recipe.labels, members=tuple(members), front_end=recipe.front_end)
 
 
 def train(data: Data, split: Split, progress: Progress | None = None) -> CompactNetwork:
@@ -94,9 +94,7 @@ def train(data: Data, split: Split, progress: Progress | None = None) -> Compact
         state = data.path(split, index, ".pt")
         seed = int(np.random.SeedSequence([data.recipe.seed, index]).generate_state(1)[0])
         _train_member(network.members[index], data, split, options, seed, state, phase, progress)
-        partial = done.with_suffix(".tmp")
-        save_file(network.members[index].state_dict(), partial)
-        partial.replace(done)
+        write_tensors(done, network.members[index].state_dict())
         state.unlink(missing_ok=True)
     return network.eval()
 
@@ -129,6 +127,12 @@ def _train_member(
         make_member(member_config(recipe, options), recipe.front_end).state_dict()
     )
     inputs, matrix = _whitened(member, data, split, options)
+    if options.kind == "discriminant":
+        labels = [recipe.trained_labels.index(u.label) for u in data.utterances]
+        kept = [i for i in split.train if labels[i] < n_labels]
+        weight, bias = discriminant(inputs[0, kept], np.array(labels)[kept])
+        _set_classifier(member, weight @ matrix.T, bias, n_labels)
+        return
     functionals = FunctionalBatches(inputs, draws, options)
     train_member(
         member.layers, functionals, options, n_labels, seed=seed, state=state, phase=phase,
@@ -138,6 +142,19 @@ def _train_member(
     first = next(layer for layer in member.layers if isinstance(layer, nn.Linear))
     with torch.no_grad():  # from now on the member takes functionals as they are
         first.weight.copy_(first.weight @ torch.from_numpy(matrix).T)
+
+
+def _set_classifier(
+    member: Perceptron, weight: NDArray[np.float32], bias: NDArray[np.float32], n_labels: int
+) -> None:
+    """Put a linear classifier in a member without hidden layers; auxiliary outputs are 0."""
+    classifier = member.layers[-1]
+    assert isinstance(classifier, nn.Linear)
+    with torch.no_grad():
+        classifier.weight.zero_()
+        classifier.bias.zero_()
+        classifier.weight[:n_labels] = torch.from_numpy(weight)
+        classifier.bias[:n_labels] = torch.from_numpy(bias)
 
 
 def member_config(recipe: Recipe, options: MemberRecipe) -> MemberConfig:

@@ -50,3 +50,25 @@ def whitening_matrix(
     variances, directions = np.linalg.eigh(covariance)
     matrix = directions / np.sqrt(np.maximum(variances, 0) + ridge * mean_variance)
     return np.asarray(matrix / (plain @ matrix).std(0).mean(), dtype=np.float32)
+
+
+def discriminant(
+    whitened: NDArray[np.float32], labels: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fisher's linear discriminant for inputs that are white within their labels.
+
+    ``logit_k = x . m_k - |m_k|^2 / 2`` for the mean ``m_k`` of a label, all labels equally likely
+    beforehand; divided by the mean variance within labels.
+
+    Args:
+        whitened: shape (n_utterances, n_inputs).
+        labels: from 0, each at least once, shape (n_utterances,).
+
+    Returns:
+        Weights of shape (n_labels, n_inputs) and biases of shape (n_labels,).
+    """
+    inputs = whitened.astype(np.float64)
+    means = np.stack([inputs[labels == k].mean(0) for k in range(labels.max() + 1)])
+    variance = np.square(inputs - means[labels]).mean()
+    biases = -np.square(means).sum(1) / 2
+    return (means / variance).astype(np.float32), (biases / variance).astype(np.float32)

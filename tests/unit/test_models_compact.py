@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from emocli.errors import ModelError
+from emocli.models.compact import load_compact
+from emocli.networks.compact import CompactConfig, CompactNetwork, MemberConfig
+from emocli.training.data import Utterance
+from emocli.training.export import write_model
+from emocli.training.recipe import parse_recipe
+
+RECIPE = parse_recipe(
+    {
+        "name": "tiny",
+        "labels": ["angry", "happy", "sad"],
+        "data": [{"name": "own", "table": "labels.csv"}],
+        "members": [{"kind": "perceptron"}],
+        "licence": "CC0",
+        "description": "A tiny one.",
+    },
+    "r.toml",
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(5)
+    config = CompactConfig(
+        labels=RECIPE.labels,
+        members=(
+            MemberConfig(kind="perceptron", n_outputs=3, hidden=(16,)),
+            MemberConfig(kind="convolutional", n_outputs=3, channels=16, dilations=(1,)),
+        ),
+        temperature=1.3,
+    )
+    network = CompactNetwork(config).eval()
+    heard = [Utterance("a.wav", tmp_path / "a.wav", "own", "sad", "1")]
+    write_model(tmp_path, network, RECIPE, heard, {"UAR own": 0.5})
+    return tmp_path
+
+
+def noise(rng, seconds):
+    return rng.normal(0, 0.1, int(16000 * seconds)).astype(np.float32)
+
+
+def test_logits_do_not_depend_on_the_others_of_the_call(folder, rng):
+    model = load_compact(folder)
+    waveforms = [noise(rng, seconds) for seconds in (2, 0.1, 1.1, 0.6, 3.2, 1, 0.4, 2.7)]
+    together = model.logits(waveforms)
+    alone = np.concatenate([model.logits([waveform]) for waveform in waveforms])
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert np.isfinite(together).all()
+
+
+def test_logits_do_not_depend_on_the_level(folder, rng):
+    model = load_compact(folder)
+    waveform = noise(rng, 1)
+    assert model.logits([waveform]) == pytest.approx(model.logits([waveform * 0.01]), abs=1e-3)
+
+
+def test_silence_has_uniform_posteriors_and_no_call_is_too_small(folder):
+    model = load_compact(folder)
+    assert model.logits([np.zeros(16000, np.float32)]).tolist() == [[0.0, 0.0, 0.0]]
+    assert model.logits([]).shape == (0, 3)
+
+
+def test_the_card_tells_what_the_folder_says(folder):
+    card = load_compact(folder).card
+    assert (card.name, card.labels, card.licence) == ("tiny", RECIPE.labels, "CC0")
+    assert (card.modality, card.sampling_rate, card.min_seconds) == ("speech", 16000, 0.1)
+    assert card.size_bytes == (folder / "model.safetensors").stat().st_size
+    assert card.n_parameters > 7000
+
+
+def test_weights_that_are_not_there(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError) as caught:
+        load_compact(folder)
+    assert str(caught.value).startswith(f"{folder}/model.safetensors: no weights in it (")
+    assert str(caught.value).endswith(
+        "), expected those of a compact model. Train the model again."
+    )
+
+
+def test_weights_of_another_network(folder):
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["members.0.mean"]
+    tensors["members.1.classifier.bias"] = torch.zeros(7)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(ModelError) as caught:
+        load_compact(folder)
+    assert str(caught.value) == (
+        f"{folder}/model.safetensors: members.0.mean, members.1.classifier.bias are not as "
+        f"config.json says, expected weights of the same network. Train the model again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "config.json: cannot be read (No such file or directory), expected the "
+         "configuration of a compact model. Name the folder that `emocli train` wrote."),
+        ("{", "config.json: not JSON (Expecting property name enclosed in double quotes: line 1 "
+         "column 2 (char 1)), expected the configuration of a compact model. "
+         "Train the model again."),
+        ("[]", "config.json: not the configuration of a compact model ('members'), expected one "
+         "that `emocli train` wrote. Train the model again."),
+    ],
+)  # fmt: skip
+def test_configurations_that_are_none(folder, text, sentence):
+    (folder / "config.json").unlink()
+    if text is not None:
+        (folder / "config.json").write_text(text)
+    with pytest.raises(ModelError) as caught:
+        load_compact(folder)
+    assert str(caught.value) == f"{folder}/{sentence}"
+
+
+def test_configuration_with_a_member_of_another_version(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["members"][0]["colour"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="unexpected keyword argument 'colour'"):
+        load_compact(folder)
