@@ -7,6 +7,7 @@
     ├── FuserError              a saved fuser that cannot be read, or tables it was not made for
     ├── CalibrationError        a saved calibration that cannot be read or fitted, or other tables
     ├── MissingText             a text model was asked and there is no transcript
+    ├── TimelineError           windows, segments or speakers that cannot be had as asked
     ├── RecipeError             a training recipe that cannot be followed
     ├── MissingDependency       an optional package is not installed
     └── ModelError              a checkpoint that cannot be used as asked
@@ -45,6 +46,10 @@ class CalibrationError(EmocliError):
 
 class MissingText(EmocliError):
     """A text model has no text to read for an utterance."""
+
+
+class TimelineError(EmocliError):
+    """Smoothing, segments or turns of speakers that cannot be made as asked."""
 
 
 class RecipeError(EmocliError):

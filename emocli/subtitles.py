@@ -26,14 +26,14 @@ def subtitles(segments: Sequence[Segment], form: str) -> str:
 
 def _srt(segments: Sequence[Segment]) -> str:
     return "".join(
-        f"{number}\n{_clock(one.start, ',')} --> {_clock(one.end, ',')}\n{_line(one)}\n\n"
+        f"{number}\n{clock(one.start, ',')} --> {clock(one.end, ',')}\n{_line(one)}\n\n"
         for number, one in enumerate(segments, start=1)
     )
 
 
 def _vtt(segments: Sequence[Segment]) -> str:
     cues = (
-        f"{_clock(one.start, '.')} --> {_clock(one.end, '.')}\n{_escaped(_line(one))}\n\n"
+        f"{clock(one.start, '.')} --> {clock(one.end, '.')}\n{_escaped(_line(one))}\n\n"
         for one in segments
     )
     return "WEBVTT\n\n" + "".join(cues)
@@ -56,8 +56,17 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _clock(seconds: float, point: str) -> str:
-    """Seconds as ``hh:mm:ss,mmm``."""
+def clock(seconds: float, point: str) -> str:
+    """Seconds as ``hh:mm:ss,mmm``.
+
+    Args:
+        seconds: at least 0.
+        point: what stands before the milliseconds.
+
+    Example:
+        >>> clock(3725.5, ",")
+        '01:02:05,500'
+    """
     minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
     hours, minutes = divmod(minutes, 60)
     whole, milliseconds = divmod(milliseconds, 1000)

@@ -16,12 +16,14 @@ PURE = {
     "table",
     "transcript",
     "subtitles",
+    "label_tracks",
+    "timeline",
     "fusion",
     "metrics",
     "calibration",
 }
 NETWORKS = {"networks"}
-EDGES = {"audio", "models", "training", "table_io"}
+EDGES = {"audio", "models", "training", "table_io", "report"}
 ALLOWED = {
     **{room: PURE for room in PURE},
     "networks": PURE | NETWORKS,
@@ -116,7 +118,7 @@ def test_help_loads_no_command():
 
 
 @pytest.mark.parametrize(
-    "module", ["fuse", "eval", "models", "predict", "transcribe", "train", "calibrate"]
+    "module", ["fuse", "eval", "models", "predict", "transcribe", "train", "calibrate", "report"]
 )
 def test_commands_load_no_torch_before_a_model_is_needed(module):
     assert loaded_after(f"import emocli.cli.{module}") & set(HEAVY) == set()

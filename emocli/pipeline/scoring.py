@@ -13,6 +13,7 @@ from emocli.audio.quality import join_remarks
 from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PROBABILITY_PREFIX
 
 Row = dict[str, Any]
@@ -32,6 +33,7 @@ class PredictOptions:
         batch_size: most utterances or windows that a model is given at once; None leaves it to
             the model.
         n_threads: recordings decoded at a time.
+        voice: finds speech, and then only speech is heard; None hears everything.
     """
 
     windows: bool = False
@@ -39,6 +41,7 @@ class PredictOptions:
     hop_seconds: float | None = None
     batch_size: int | None = None
     n_threads: int = 2
+    voice: VoiceActivity | None = None
 
 
 DEFAULT_OPTIONS = PredictOptions()

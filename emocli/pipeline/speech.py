@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from emocli.audio.decode import WaveformStream, resample
 from emocli.audio.quality import Level, join_remarks, quality_remarks
+from emocli.audio.speech_windows import cut_speech
+from emocli.audio.voice_activity import Detector
 from emocli.audio.windows import MIN_TAIL_SECONDS, WindowPlan, cut_stream, plan_windows
 from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
@@ -31,6 +33,7 @@ from emocli.pipeline.scoring import (
     score,
     weighted_mean,
 )
+from emocli.pipeline.voice import NO_SPEECH
 
 AHEAD_SECONDS = 1200.0
 """Seconds of audio that may wait for a model: 77 MB at 16 kHz."""
@@ -140,6 +143,12 @@ def predict_utterances(
                     part.add(event, *next(found))
                 tally.heard(min(event.seconds, plan.hop_samples / rate))
                 continue
+            if options.voice and not event.error:
+                options.voice.count(
+                    event.utterance.file,
+                    event.end - event.start,
+                    [(window.start, window.end) for window in collected[0].windows],
+                )
             rows = [
                 row
                 for card, part in zip(cards, collected, strict=True)
@@ -159,6 +168,7 @@ def _listen(
     tally: Tally,
 ) -> Iterator[Window | Heard]:
     """The windows of each utterance and then its end, decoded ahead."""
+    detector = options.voice.detector if options.voice else None
 
     def hear(job: tuple[int, Utterance]) -> Iterator[Window | Heard]:
         index, utterance = job
@@ -166,7 +176,9 @@ def _listen(
             utterance.path, rate, start=utterance.start, stop=utterance.end, name=utterance.file
         )
         try:
-            for window in hear_windows(stream, rate, plan, judge=options.windows):
+            for window in hear_windows(
+                stream, rate, plan, judge=options.windows, detector=detector
+            ):
                 tally.headers[index] = stream.expected_seconds
                 yield window
         except EmocliError as error:
@@ -185,7 +197,12 @@ def _listen(
 
 
 def hear_windows(
-    stream: WaveformStream, rate: int, plan: WindowPlan, *, judge: bool = False
+    stream: WaveformStream,
+    rate: int,
+    plan: WindowPlan,
+    *,
+    judge: bool = False,
+    detector: Detector | None = None,
 ) -> Iterator[Window]:
     """Windows of a recording as it is decoded.
 
@@ -194,12 +211,14 @@ def hear_windows(
         rate: Hz of the stream.
         plan: lengths of windows.
         judge: give each window a note of its own.
+        detector: finds speech, and then windows lie there only.
 
     Raises:
         AudioError: the recording cannot be used.
         MissingDependency: its format needs PyAV.
     """
-    for first, samples in cut_stream(stream, plan):
+    cut = cut_speech(stream, plan, rate, detector) if detector else cut_stream(stream, plan)
+    for first, samples in cut:
         start = stream.start + first / rate
         note = join_remarks(*quality_remarks(Level.of(samples))) if judge else ""
         yield Window(start, start + len(samples) / rate, samples, note)
@@ -247,6 +266,15 @@ def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> I
     utterance = heard.utterance
     if heard.error:
         yield prediction_row(utterance, card, heard.error, start=utterance.start, end=utterance.end)
+    elif not part.windows:
+        yield prediction_row(
+            utterance,
+            card,
+            None,
+            start=heard.start if utterance.start is None else utterance.start,
+            end=heard.end if utterance.end is None else utterance.end,
+            notes=(heard.note, NO_SPEECH),
+        )
     elif by_window:
         for window, found in zip(part.windows, part.scores, strict=True):
             yield prediction_row(

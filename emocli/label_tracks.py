@@ -1,0 +1,167 @@
+"""Timelines of emotions for other programs: RTTM, Audacity, Praat and subtitles."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from emocli.subtitles import clock
+
+FORMATS = ("rttm", "audacity", "textgrid", "srt")
+SUFFIXES = {"rttm": ".rttm", "audacity": ".txt", "textgrid": ".TextGrid", "srt": ".srt"}
+"""The ending that each program looks for."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A stretch of a recording and its emotion.
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        label: its emotion; empty for none, which only Praat gets to see.
+        probability: of the label, NaN where it is not known.
+        speaker: who speaks; empty if that is not known.
+        text: what is said; empty if that is not known.
+        model: who says that it is this emotion.
+    """
+
+    start: float
+    end: float
+    label: str
+    probability: float = float("nan")
+    speaker: str = ""
+    text: str = ""
+    model: str = ""
+
+
+def label_track(marks: Sequence[Mark], form: str, file: str) -> str:
+    r"""The marks of one recording as the content of a file.
+
+    Args:
+        marks: in any order.
+        form: one of `FORMATS`.
+        file: the recording, which RTTM names without folder and ending.
+
+    Example:
+        >>> label_track([Mark(0, 2.5, "sad", 0.8, "anna")], "rttm", "b/a.wav")
+        'SPEAKER a 1 0.000 2.500 <NA> <NA> anna/sad 0.8000 <NA>\n'
+    """
+    ordered = sorted(marks, key=lambda one: (one.start, one.end))
+    if form == "textgrid":
+        return _textgrid(ordered)
+    return _WRITERS[form]([one for one in ordered if one.label], file)
+
+
+def _rttm(marks: Sequence[Mark], file: str) -> str:
+    """RTTM with the emotion, after the speaker if there is one, where RTTM has the speaker."""
+    name = _field(PurePosixPath(file).stem)
+    return "".join(
+        f"SPEAKER {name} 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> "
+        f"{_field('/'.join(filter(None, (one.speaker, one.label))))} {_probability(one)} <NA>\n"
+        for one in marks
+    )
+
+
+def _field(text: str) -> str:
+    """A text without the blanks that end a field."""
+    return re.sub(r"\s+", "_", text)
+
+
+def _probability(mark: Mark) -> str:
+    return "<NA>" if mark.probability != mark.probability else f"{mark.probability:.4f}"
+
+
+def _audacity(marks: Sequence[Mark], file: str) -> str:
+    """Audacity's label track: start, end and label between tabs."""
+    return "".join(f"{one.start:.3f}\t{one.end:.3f}\t{_said(one)}\n" for one in marks)
+
+
+def _srt(marks: Sequence[Mark], file: str) -> str:
+    return "".join(
+        f"{number}\n{clock(one.start, ',')} --> {clock(one.end, ',')}\n{_subtitle(one)}\n\n"
+        for number, one in enumerate(marks, start=1)
+    )
+
+
+def _subtitle(mark: Mark) -> str:
+    """The emotion in brackets before what is said, or alone."""
+    # An arrow of its own would end a cue's line of times.
+    text = " ".join(mark.text.split()).replace("-->", "->")
+    return f"[{_said(mark)}] {text}" if text else _said(mark)
+
+
+def _said(mark: Mark) -> str:
+    """Speaker, emotion and its probability in words."""
+    who = f"{' '.join(mark.speaker.split())}: " if mark.speaker.strip() else ""
+    known = mark.probability == mark.probability
+    return f"{who}{mark.label}" + (f" {mark.probability:.0%}" if known else "")
+
+
+def _textgrid(marks: Sequence[Mark]) -> str:
+    """Praat's TextGrid: a tier for each speaker and model, and more where marks overlap."""
+    tiers = _tiers([one for one in marks if one.label]) or [("emotion", [])]
+    last = max((one.end for one in marks), default=0.0)
+    head = (
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+        f"xmin = 0 \nxmax = {last:.3f} \ntiers? <exists> \nsize = {len(tiers)} \nitem []: \n"
+    )
+    return head + "".join(
+        _tier(number, name, _filled(tier, last))
+        for number, (name, tier) in enumerate(tiers, start=1)
+    )
+
+
+def _tiers(marks: Sequence[Mark]) -> list[tuple[str, list[Mark]]]:
+    """Marks that follow one another, by the name of a tier; Praat allows no overlap in it."""
+    models = {one.model for one in marks}
+    tiers: dict[str, list[list[Mark]]] = {}
+    for one in marks:
+        parts = (one.speaker, one.model if len(models) > 1 else "")
+        lanes = tiers.setdefault(" ".join(filter(None, parts)) or "emotion", [])
+        free = next((lane for lane in lanes if round(lane[-1].end - one.start, 3) <= 0), None)
+        if free is None:
+            lanes.append([one])
+        else:
+            free.append(one)
+    return [
+        (f"{name} {number}" if number > 1 else name, lane)
+        for name, lanes in tiers.items()
+        for number, lane in enumerate(lanes, start=1)
+    ]
+
+
+def _filled(marks: Sequence[Mark], last: float) -> list[Mark]:
+    """Marks that tile the time from 0 to the end, with empty ones in between."""
+    filled: list[Mark] = []
+    at = 0.0
+    for one in marks:
+        if round(one.start - at, 3) > 0:
+            filled.append(Mark(at, one.start, ""))
+        filled.append(replace(one, start=at if round(one.start - at, 3) <= 0 else one.start))
+        at = one.end
+    if round(last - at, 3) > 0:
+        filled.append(Mark(at, last, ""))
+    return filled
+
+
+def _tier(number: int, name: str, marks: Sequence[Mark]) -> str:
+    last = marks[-1].end
+    head = (
+        f'    item [{number}]:\n        class = "IntervalTier" \n        name = {_quoted(name)} \n'
+        f"        xmin = 0 \n        xmax = {last:.3f} \n"
+        f"        intervals: size = {len(marks)} \n"
+    )
+    return head + "".join(
+        f"        intervals [{index}]:\n            xmin = {one.start:.3f} \n"
+        f"            xmax = {one.end:.3f} \n            text = {_quoted(one.label)} \n"
+        for index, one in enumerate(marks, start=1)
+    )
+
+
+def _quoted(text: str) -> str:
+    """A text as Praat writes it, with quotes doubled."""
+    return '"' + " ".join(text.split()).replace('"', '""') + '"'
+
+
+_WRITERS = {"rttm": _rttm, "audacity": _audacity, "srt": _srt}
