@@ -41,6 +41,11 @@ COMMANDS = {
         MORE_PANEL,
         "A model of your own, from a recipe and labels.",
     ),
+    "report": (
+        "emocli.cli.report:report",
+        MORE_PANEL,
+        "One page to look at, listen to and send on.",
+    ),
     "models": (
         "emocli.cli.models:app",
         MORE_PANEL,

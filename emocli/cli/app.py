@@ -12,6 +12,8 @@ from typer.main import get_command
 from emocli.cli import COMMANDS, overview
 from emocli.errors import EmocliError
 
+ARGUMENTS = "emocli.arguments"
+"""Key of the context's ``meta`` under which a command finds its command line."""
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -31,6 +33,7 @@ class CommandGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command itself, imported; a typing error gets the nearest name."""
+        ctx.meta[ARGUMENTS] = list(args)
         self.commands = {name: self.get_command(ctx, name) for name in COMMANDS}
         name, _, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name else None, rest

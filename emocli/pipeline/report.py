@@ -1,0 +1,273 @@
+"""From tables to the content of a report: truth, thresholds, recordings and model cards."""
+
+import base64
+import mimetypes
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.errors import AudioError, ModelError
+from emocli.fusion.entropy_selection import EntropySelection
+from emocli.fusion.storage import ARROW
+from emocli.metrics.evaluation import Evaluation
+from emocli.models import registry
+from emocli.pipeline.evaluate import EvalOptions, evaluate
+from emocli.pipeline.pairing import Paired, evaluated_labels, pair, probability_columns, sample_of
+from emocli.report.content import Card, System, Verdict
+from emocli.report.truth_figures import Exchange
+from emocli.table import PredictionTable
+
+LARGEST_EMBEDDED = 20_000_000
+"""Bytes of recordings that a page may carry: as base64 they take a third more."""
+CERTAINTY = "certainty (low entropy)"
+CONFIDENCE = "probability"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a report may draw on beside the tables.
+
+    Attributes:
+        truth: true emotions, dimensions or references; None if they are not known.
+        truth_name: what to call it.
+        options: how predictions meet the truth and what is evaluated.
+        fuser: thresholds to draw.
+        unsure: tells which rows of a table to doubt.
+    """
+
+    unsure: Callable[[PredictionTable], NDArray[np.bool_]]
+    truth: PredictionTable | None = None
+    truth_name: str = "truth"
+    options: EvalOptions = field(default_factory=EvalOptions)
+    fuser: EntropySelection | None = None
+
+
+def systems_of(tables: Sequence[tuple[str, PredictionTable]], sources: Sources) -> list[System]:
+    """One system for each model in each table.
+
+    Args:
+        tables: names and predictions.
+        sources: what else is known.
+
+    Raises:
+        TableError: a table and the truth do not join.
+    """
+    return [system for name, table in tables for system in _of_table(name, table, sources)]
+
+
+def _of_table(name: str, table: PredictionTable, sources: Sources) -> list[System]:
+    verdicts = _verdicts(name, table, sources)
+    models = table.column("model")
+    found = []
+    for model in dict.fromkeys(models.tolist()):
+        here = np.flatnonzero(models == model)
+        rows = table.select(here)
+        verdict, truth = verdicts.get(model), np.full(len(table), "", dtype=object)
+        if verdict is not None:
+            truth = verdict.truth
+            verdict = replace(verdict, truth=truth[here])
+        found.append(
+            System(
+                table=name,
+                model=model,
+                rows=rows,
+                labels=_labels(rows),
+                unsure=sources.unsure(rows),
+                verdict=verdict,
+                thresholds=_thresholds(sources.fuser, rows),
+                exchanges=exchanges_of(rows, truth[here] if verdict is not None else None),
+            )
+        )
+    return found
+
+
+def _labels(rows: PredictionTable) -> tuple[str, ...]:
+    """The labels that any row has a probability of."""
+    known = np.asarray(~np.isnan(rows.probs).all(axis=0))
+    return tuple(label for label, has in zip(rows.labels, known, strict=True) if has)
+
+
+def _verdicts(name: str, table: PredictionTable, sources: Sources) -> dict[str, Verdict]:
+    """What the truth says of each model of a table."""
+    truth = sources.truth
+    if truth is None:
+        return {}
+    asked = _with_speakers(sources.options, table, truth)
+    names = (name, sources.truth_name)
+    found = evaluate([(name, table)], truth, asked, truth_name=sources.truth_name)
+    pairs = pair(table, truth, asked.pairing, names=names)
+    return {
+        one.model: _verdict(one, evaluation, table, asked, sources.truth_name)
+        for one, evaluation in zip(pairs, found, strict=True)
+    }
+
+
+def _with_speakers(
+    options: EvalOptions, table: PredictionTable, truth: PredictionTable
+) -> EvalOptions:
+    """The options, with groups of speakers where a table names them and nothing else was asked."""
+    if options.by or not ("speaker" in table or "speaker" in truth):
+        return options
+    return replace(options, by=("speaker",))
+
+
+def _verdict(
+    found: Paired,
+    evaluation: Evaluation,
+    table: PredictionTable,
+    asked: EvalOptions,
+    truth_name: str,
+) -> Verdict:
+    labels = evaluated_labels([found], asked.pairing)
+    sample = sample_of(found, labels, probability_columns([found], labels), asked.pairing)
+    rows = (sample.truth >= 0) & ~np.isnan(sample.confidence)
+    measures = {CONFIDENCE: sample.confidence[rows]}
+    entropy = found.predicted("entropy")[rows]
+    if rows.any() and not np.isnan(entropy).any():
+        measures[CERTAINTY] = -entropy
+    truth = np.full(len(table), "", dtype=object)
+    usable = np.flatnonzero(~table.failed & (table.column("model") == found.model))
+    met = found.row >= 0
+    truth[usable[found.row[met]]] = found.emotions[met]
+    right = sample.predicted[rows] == sample.truth[rows]
+    return Verdict(evaluation, truth, right, measures, truth_name)
+
+
+def _thresholds(
+    fuser: EntropySelection | None, rows: PredictionTable
+) -> dict[str, tuple[float, float]]:
+    """Thresholds by label, for a table over the fuser's labels."""
+    if fuser is None or set(_labels(rows)) != set(fuser.labels):
+        return {}
+    return {
+        label: (rule.entropy, rule.varentropy)
+        for label, rule in fuser.rules.items()
+        if np.isfinite(rule.entropy)
+    }
+
+
+def exchanges_of(rows: PredictionTable, truth: NDArray[Any] | None = None) -> tuple[Exchange, ...]:
+    """What fusion changed in a table, the most frequent exchange first.
+
+    Args:
+        rows: a fused table with ``changed``, or any other.
+        truth: true label of each row, ``""`` where it is not known; None without a truth.
+    """
+    changes = rows.column("changed").tolist()
+    made = Counter(change for change in changes if ARROW in change)
+    found = []
+    for change, n in sorted(made.items(), key=lambda item: (-item[1], item[0])):
+        before, _, after = change.partition(ARROW)
+        here = np.array([one == change for one in changes], dtype=bool)
+        true = None if truth is None else truth[here]
+        found.append(
+            Exchange(
+                before,
+                after,
+                n,
+                None if true is None else int(np.sum(true == after)),
+                None if true is None else int(np.sum(true == before)),
+            )
+        )
+    return tuple(found)
+
+
+def find_audio(
+    tables: Sequence[PredictionTable], page_folder: str, root: str | None = None
+) -> dict[str, str]:
+    """Where the recording of each file is, relative to the folder of a page; only those there are.
+
+    A relative path is looked for in its table's own folder and in the working folder, or with
+    ``root`` there alone.
+
+    Args:
+        tables: whose files are looked for.
+        page_folder: folder of the page.
+        root: folder that relative paths start from.
+    """
+    found: dict[str, str] = {}
+    for table in tables:
+        folders = [root] if root is not None else [table.folder, ""]
+        for file in dict.fromkeys(table["file"].tolist()):
+            place = next(
+                (path for folder in folders if os.path.isfile(path := os.path.join(folder, file))),
+                None,
+            )
+            if place is not None and file not in found:
+                found[file] = _relative(place, page_folder)
+    return found
+
+
+def _relative(place: str, page_folder: str) -> str:
+    return os.path.relpath(os.path.abspath(place), os.path.abspath(page_folder or "."))
+
+
+def linked(places: Mapping[str, str]) -> dict[str, str]:
+    """Addresses of recordings beside the page; a file whose address is its own name keeps it."""
+    return {
+        file: file if place == file else quote(place.replace(os.sep, "/"), errors="surrogateescape")
+        for file, place in places.items()
+    }
+
+
+def embedded(places: Mapping[str, str], page_folder: str) -> dict[str, str]:
+    """The recordings themselves as ``data:`` addresses.
+
+    Raises:
+        AudioError: together they are larger than 20 MB.
+    """
+    paths = {file: Path(page_folder, place) for file, place in places.items()}
+    size = sum(path.stat().st_size for path in paths.values())
+    if size > LARGEST_EMBEDDED:
+        raise AudioError(
+            f"--embed-audio: {len(paths)} recordings have {size / 1e6:.1f} MB, expected at most "
+            f"{LARGEST_EMBEDDED / 1e6:.0f} MB. Leave it out, and keep the page where the "
+            f"recordings are."
+        )
+    return {file: _data_address(path) for file, path in paths.items()}
+
+
+def _data_address(path: Path) -> str:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def cards_of(systems: Sequence[System]) -> list[Card]:
+    """Cards of the models that the systems name, as far as they are known on this machine.
+
+    Names inside others count too: ``temperature(builtin)`` speaks of ``builtin``.
+    """
+    names = dict.fromkeys(
+        part.strip() for system in systems for part in re.split(r"[(),]", system.model)
+    )
+    cards = {card.name: card for name in names if name for card in _known(name)}
+    return list(cards.values())
+
+
+def _known(name: str) -> list[Card]:
+    try:
+        listing = registry.describe(name)
+    except ModelError:
+        return []
+    if not (listing.alias or listing.on_this_machine):
+        return []
+    card = listing.card
+    facts = [
+        ("kind", card.modality),
+        ("gives", ", ".join(card.outputs)),
+        ("licence", card.licence or "not stated"),
+        ("source", card.source),
+        ("parameters", f"{card.n_parameters:,}" if card.n_parameters else ""),
+        ("size", f"{card.size_bytes / 1e6:,.1f} MB" if card.size_bytes else ""),
+        ("about", card.description),
+    ]
+    known = tuple((field, value) for field, value in facts if value)
+    return [Card(card.identifier, known, listing.text)]
