@@ -7,9 +7,12 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import RenderableType
 
+from emocli import posteriors
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.options import (
     Format,
@@ -32,6 +35,7 @@ from emocli.fusion.entropy_selection import (
     manual,
 )
 from emocli.fusion.fused import (
+    AVERAGES,
     ENTROPY_SELECTION,
     FitReport,
     Summary,
@@ -40,19 +44,34 @@ from emocli.fusion.fused import (
     select,
     summarise,
 )
+from emocli.fusion.ridge import Ridge
 from emocli.fusion.sides import (
     Side,
     align,
-    align_truth,
+    align_rows,
     find_speech_and_text,
     restrict,
     split_models,
+    true_labels,
 )
-from emocli.fusion.storage import ARROW, dump_fuser, load_fuser
+from emocli.fusion.storage import ARROW, AnyFuser, dump_fuser, load_fuser, method_of
+from emocli.fusion.trained import (
+    FitOptions,
+    Fuser,
+    apply_fuser,
+    choose_method,
+    class_mix,
+    fit_dimensions,
+    fit_labels,
+    reweight,
+    trained_table,
+)
 from emocli.table import PredictionTable
 from emocli.table_io import STDIN, match_tables, read_table
 
-SELECTION_PANEL = "Entropy selection"
+UNIFORM = "uniform"
+FIT_PANEL = "Fusers that learn"
+SELECTION_PANEL = "Entropy selection without a fit"
 
 
 class Method(StrEnum):
@@ -63,6 +82,18 @@ class Method(StrEnum):
     ENTROPY_WEIGHTED = "entropy-weighted"
     MAX_CONFIDENCE = "max-confidence"
     ENTROPY_SELECTION = "entropy-selection"
+    AUTO = "auto"
+    BAYES = "bayes"
+    LOGISTIC = "logistic"
+    RIDGE = "ridge"
+    STACKING = "stacking"
+
+
+class Criterion(StrEnum):
+    """What decides between strengths of a penalty."""
+
+    UAR = "uar"
+    MACRO_F1 = "macro-f1"
 
 
 def fuse(
@@ -71,7 +102,7 @@ def fuse(
     ],
     method: Annotated[
         Method | None,
-        typer.Option(help="How to fuse. Default: mean, or what the fuser was made with."),
+        typer.Option(help="How to fuse. By default mean, and with --fit auto."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -83,26 +114,55 @@ def fuse(
     ] = None,
     fit: Annotated[
         str | None,
-        typer.Option(
-            metavar="TRUTH",
-            help="Learn the thresholds from these labels.",
-            rich_help_panel=SELECTION_PANEL,
-        ),
+        typer.Option(metavar="TRUTH", help="Learn from these labels.", rich_help_panel=FIT_PANEL),
     ] = None,
     save: Annotated[
         str | None,
-        typer.Option(
-            metavar="FUSER",
-            help="Keep what was learned, as JSON.",
-            rich_help_panel=SELECTION_PANEL,
-        ),
+        typer.Option(metavar="FUSER", help="Keep what was learned.", rich_help_panel=FIT_PANEL),
     ] = None,
     fuser: Annotated[
         str | None,
         typer.Option(
-            metavar="FUSER",
-            help="Fuse with what --save kept.",
-            rich_help_panel=SELECTION_PANEL,
+            metavar="FUSER", help="Fuse with what --save kept.", rich_help_panel=FIT_PANEL
+        ),
+    ] = None,
+    select_by: Annotated[
+        Criterion,
+        typer.Option(help="logistic: what decides how much to learn.", rich_help_panel=FIT_PANEL),
+    ] = Criterion.UAR,
+    balanced: Annotated[
+        bool,
+        typer.Option(
+            "--balanced",
+            help="logistic: learn as if all labels were equally frequent.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = False,
+    temper: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=2.0,
+            metavar="POWER",
+            help="bayes: exponent of the text's likelihood; below 1 trusts the text less.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = 1.0,
+    in_sample: Annotated[
+        bool,
+        typer.Option(
+            "--in-sample",
+            help="With --fit, fuse these tables with the fuser that has seen them; by default each "
+            "row is fused by one that was fitted without it.",
+            rich_help_panel=FIT_PANEL,
+        ),
+    ] = False,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="uniform|TRUTH",
+            help="Class mix to expect: all labels equally, or as in this table's labels.",
+            rich_help_panel=FIT_PANEL,
         ),
     ] = None,
     entropy_threshold: Annotated[
@@ -149,45 +209,57 @@ def fuse(
     Averages need nothing but the tables. Beside emotions, sentiments count as emotions: positive
     as happy, and negative as angry and sad in the ratio that the voice gives them.
 
-    Entropy selection keeps the voice's label and asks the text's sentiment where the voice is
-    doubtful. When that is, it learns from recordings whose emotions are known (--fit).
+    Other methods learn from recordings whose emotions are known (--fit). Entropy selection keeps
+    the voice's label and asks the text's sentiment where the voice is doubtful. Bayes' rule
+    multiplies the voice's posterior by the likelihood of the text's answer; logistic regression,
+    ridge (for dimensions) and stacking take any models. auto is bayes for a voice and a sentiment,
+    else logistic, or ridge where there are only dimensions.
 
     Examples:
 
         emocli fuse speech.csv text.csv --method product
 
-        emocli fuse speech.csv text.csv --fit labels.csv --save fuser.json -o fused.csv
+        emocli fuse speech.csv text.csv --method auto --fit labels.csv --save fuser.json -o dev.csv
 
         emocli fuse speech.csv text.csv --fuser fuser.json | emocli eval - --truth labels.csv
     """
     kind = choose_format(output, format_)
     talk = Talk(quiet, verbose)
-    thresholds = _thresholds(entropy_threshold, varentropy_threshold, sentiment_rule)
-    _check_way(method, fit=fit, save=save, fuser=fuser, thresholds=thresholds)
-    selecting = fit is not None or fuser is not None or thresholds is not None
-    _check_meaning(selecting, weights=weights, truth=truth)
+    rule = _rule(entropy_threshold, varentropy_threshold, sentiment_rule)
+    _check_way(method, fit=fit, save=save, fuser=fuser, rule=rule)
     find = partial(match_tables, match=match.value, root=root)
     sides = align(_read_sides(tables, labels, talk), find)
-    answers = fit or truth
-    known = align_truth(sides[0].table, read_table(answers), truth_column, find) if answers else []
-    if fuser:
-        fused = _selected(sides, load_fuser(_read(fuser), fuser), known, talk)
-    elif fit:
-        fitted = _fitted(sides, known, talk)
-        if save:
-            _write(save, dump_fuser(fitted))
-        fused = _selected(sides, fitted, known, talk)
-    elif thresholds:
-        fused = _selected(sides, _by_hand(sides, thresholds), known, talk)
-    else:
+    known = fit or truth
+    answers = align_rows(sides[0].table, read_table(known), find) if known else None
+    held_out = None
+    chosen: AnyFuser | None = None
+    if fuser is not None:
+        chosen = load_fuser(_read(fuser), fuser)
+        if method not in (None, Method.AUTO, method_of(chosen)):
+            raise typer.BadParameter(f"{fuser} holds {method_of(chosen)}; leave out --method")
+    elif rule is not None:
+        chosen = _by_hand(sides, rule)
+    elif fit is not None and answers is not None:
+        options = FitOptions(select_by.value, balanced, temper)
+        chosen, held_out = _fitted(sides, answers, truth_column, method, options, talk)
+    if save is not None and chosen is not None:
+        _write(save, dump_fuser(chosen))
+    _check_meaning(chosen, weights=weights, truth=truth, prior=prior)
+    if chosen is None:
         fused = average(sides, method or Method.MEAN, weights=_figures(weights))
+    elif isinstance(chosen, EntropySelection):
+        labelled = true_labels(answers, truth_column) if answers is not None else None
+        fused = _selected(sides, chosen, labelled, talk)
+    else:
+        figures = apply_fuser(sides, chosen) if held_out is None or in_sample else held_out
+        if prior is not None and not isinstance(chosen, Ridge):
+            figures = _for_mix(figures, chosen, prior, truth_column, talk)
+        fused = trained_table(sides, chosen, figures)
     emit(fused, output, kind, _readable)
     finish(int(fused.failed.sum()))
 
 
-def _thresholds(
-    entropy: float | None, varentropy: float | None, rule: str | None
-) -> ClassRule | None:
+def _rule(entropy: float | None, varentropy: float | None, rule: str | None) -> ClassRule | None:
     """The rule that is set by hand, None where there is none."""
     if entropy is None and varentropy is None and rule is None:
         return None
@@ -219,33 +291,43 @@ def _check_way(
     fit: str | None,
     save: str | None,
     fuser: str | None,
-    thresholds: ClassRule | None,
+    rule: ClassRule | None,
 ) -> None:
     """Refuse options about learning that contradict one another."""
-    n_ways = sum(way is not None for way in (fit, fuser, thresholds))
+    n_ways = sum(way is not None for way in (fit, fuser, rule))
     if n_ways > 1:
         raise typer.BadParameter("--fit, --fuser and thresholds set by hand exclude one another")
     if save is not None and fit is None:
         raise typer.BadParameter("--save keeps what --fit TRUTH learned, and there is no --fit")
-    if n_ways and method not in (None, ENTROPY_SELECTION):
+    if method in AVERAGES and n_ways:
         raise typer.BadParameter(
-            f"--method {method} has nothing to learn; --fit, --fuser and thresholds belong to "
-            f"{ENTROPY_SELECTION}"
+            f"--method {method} has nothing to learn; leave out --fit, --fuser and thresholds"
         )
-    if method == ENTROPY_SELECTION and not n_ways:
+    if rule is not None and method not in (None, ENTROPY_SELECTION):
+        raise typer.BadParameter(f"thresholds belong to {ENTROPY_SELECTION}, not to {method}")
+    if method is not None and method not in AVERAGES and not n_ways:
+        by_hand = ", or --entropy-threshold with --varentropy-threshold"
         raise typer.BadParameter(
-            f"{ENTROPY_SELECTION} needs --fit TRUTH, --fuser FUSER, or --entropy-threshold with "
-            f"--varentropy-threshold"
+            f"{method} needs --fit TRUTH or --fuser FUSER"
+            f"{by_hand if method == ENTROPY_SELECTION else ''}"
         )
 
 
-def _check_meaning(selecting: bool, *, weights: str | None, truth: str | None) -> None:
+def _check_meaning(
+    chosen: AnyFuser | None, *, weights: str | None, truth: str | None, prior: str | None
+) -> None:
     """Refuse options that would be passed over in silence."""
-    if selecting and weights is not None:
-        raise typer.BadParameter(f"{ENTROPY_SELECTION} chooses one side and takes no --weights")
-    if not selecting and truth is not None:
+    if chosen is not None and weights is not None:
+        raise typer.BadParameter(f"{method_of(chosen)} finds its own weights; leave out --weights")
+    if truth is not None and not isinstance(chosen, EntropySelection):
         raise typer.BadParameter(
-            f"--truth counts what {ENTROPY_SELECTION} changed; for averages use emocli eval"
+            f"--truth counts what {ENTROPY_SELECTION} changed; for other methods use emocli eval"
+        )
+    if prior is not None and (chosen is None or isinstance(chosen, EntropySelection | Ridge)):
+        name = "an average" if chosen is None else method_of(chosen)
+        raise typer.BadParameter(
+            f"--prior needs posteriors that were learned from a known class mix, and {name} "
+            f"has none"
         )
 
 
@@ -280,7 +362,57 @@ def _name(path: str) -> str:
     return "stdin" if path == STDIN else PurePath(path).stem
 
 
-def _fitted(sides: Sequence[Side], truth: Sequence[str], talk: Talk) -> EntropySelection:
+def _fitted(
+    sides: Sequence[Side],
+    truth: PredictionTable,
+    column: str,
+    method: str | None,
+    options: FitOptions,
+    talk: Talk,
+) -> tuple[AnyFuser, NDArray[np.float64] | None]:
+    """A fuser learned from the tables, and what ones that had not seen a row say of it."""
+    wanted = method or Method.AUTO
+    chosen = choose_method(sides) if wanted == Method.AUTO else wanted
+    if chosen == ENTROPY_SELECTION:
+        return _fitted_selection(sides, true_labels(truth, column), talk), None
+    speakers = _speakers(truth, sides[0].table)
+    if chosen == Method.RIDGE:
+        fitted = fit_dimensions(sides, truth, speakers)
+    else:
+        fitted = fit_labels(sides, true_labels(truth, column), speakers, chosen, options)
+    apart = "rows" if speakers is None else "speakers"
+    talk.say(f"{chosen}: {_fit_told(fitted.report)}")
+    talk.detail(f"Rows that took part are fused by fusers that had not seen their {apart}.")
+    return fitted.fuser, fitted.figures
+
+
+def _speakers(*tables: PredictionTable) -> list[str] | None:
+    """Who speaks in each row, None unless it is known of all rows."""
+    for table in tables:
+        speakers: list[str] = table.column("speaker").tolist()
+        if speakers and all(speakers):
+            return speakers
+    return None
+
+
+def _for_mix(
+    probs: NDArray[np.float64], fuser: Fuser, prior: str, column: str, talk: Talk
+) -> NDArray[np.float64]:
+    """Posteriors for the class mix that is expected."""
+    expected = np.full(len(fuser.labels), 1.0 / len(fuser.labels))
+    if prior != UNIFORM:
+        expected = class_mix(true_labels(read_table(prior), column), fuser.labels)
+    shifted = reweight(probs, fuser.prior, expected)
+    n_changed = int((posteriors.top(shifted) != posteriors.top(probs)).sum())
+    before, after = (
+        ", ".join(f"{name} {share:.1%}" for name, share in zip(fuser.labels, mix, strict=True))
+        for mix in (fuser.prior, expected)
+    )
+    talk.say(f"For the mix {after} instead of {before}: {n_changed} labels change.")
+    return shifted
+
+
+def _fitted_selection(sides: Sequence[Side], truth: Sequence[str], talk: Talk) -> EntropySelection:
     """Entropy selection learned from the tables at hand."""
     fuser, report = fit_selection(sides, truth)
     talk.say(_fit_told(report))
@@ -319,12 +451,12 @@ def _by_hand(sides: Sequence[Side], rule: ClassRule) -> EntropySelection:
 
 
 def _selected(
-    sides: Sequence[Side], fuser: EntropySelection, truth: Sequence[str], talk: Talk
+    sides: Sequence[Side], fuser: EntropySelection, truth: Sequence[str] | None, talk: Talk
 ) -> PredictionTable:
     """The fused table, after a sentence on what the text changed."""
     fused, selection = select(sides, fuser)
     _, text = find_speech_and_text(sides)
-    talk.say(_told(summarise(selection, text, fuser.labels, truth or None)))
+    talk.say(_told(summarise(selection, text, fuser.labels, truth)))
     return fused
 
 
@@ -349,20 +481,19 @@ def _readable(table: PredictionTable) -> RenderableType:
     return prediction_table(table.with_columns({"note": remarks}))
 
 
-def _read(path: str) -> str:
+def _read(path: str) -> bytes:
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        return Path(path).read_bytes()
+    except OSError as error:
         raise FuserError(
-            f"{path}: cannot be read ({reason}), expected a fuser that emocli fuse --save wrote. "
-            f"Check the path."
+            f"{path}: cannot be read ({error.strerror}), expected a fuser that emocli fuse --save "
+            f"wrote. Check the path."
         ) from None
 
 
-def _write(path: str, content: str) -> None:
+def _write(path: str, content: bytes) -> None:
     try:
-        Path(path).write_text(content, encoding="utf-8")
+        Path(path).write_bytes(content)
     except OSError as error:
         raise FuserError(
             f"{path}: cannot be written ({error.strerror}), expected a folder that exists and may "

@@ -81,9 +81,33 @@ class Fields:
         limit = "on" if largest == math.inf else f"to {largest:g}"
 
         def is_right(value: Any) -> bool:
-            return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= largest
+            return _is_number(value) and 0 <= value <= largest
 
         return float(self._checked(key, is_right, f"a number from 0 {limit}"))
+
+    def number(self, key: str) -> float:
+        """A finite number."""
+        return float(self._checked(key, _is_number, "a number"))
+
+    def numbers(self, key: str, length: int) -> list[float]:
+        """A list of that many finite numbers."""
+
+        def is_right(value: Any) -> bool:
+            is_list = isinstance(value, list) and len(value) == length
+            return is_list and all(_is_number(item) for item in value)
+
+        return [float(item) for item in self._checked(key, is_right, f"{length} numbers")]
+
+    def objects(self, key: str) -> list[Self]:
+        """A list of at least one object."""
+
+        def is_right(value: Any) -> bool:
+            is_list = isinstance(value, list) and bool(value)
+            return is_list and all(isinstance(item, dict) for item in value)
+
+        values = self._checked(key, is_right, "a list of objects")
+        where = self._where(key)
+        return [type(self)(self.name, f"{where}[{i}]", item) for i, item in enumerate(values)]
 
     def inner(self, key: str) -> Self:
         """An object."""
@@ -97,14 +121,14 @@ class Fields:
             self.refuse(key, f"an object with {', '.join(names)}", ", ".join(found.values))
         return found
 
-    def names(self, key: str, required: Sequence[str]) -> tuple[str, ...]:
+    def names(self, key: str, required: Sequence[str] = ()) -> tuple[str, ...]:
         """A list of different texts with some required ones among them."""
 
         def is_right(value: Any) -> bool:
             return _are_names(value) and set(required) <= set(value)
 
-        expected = f"different labels with {', '.join(required)} among them"
-        return tuple(self._checked(key, is_right, expected))
+        among = f" with {', '.join(required)} among them" if required else ""
+        return tuple(self._checked(key, is_right, f"a list of different names{among}"))
 
     def items(self, key: str) -> list[Any]:
         """A list of anything."""
@@ -150,9 +174,14 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def _are_names(value: Any) -> bool:
     return (
         isinstance(value, list)
+        and bool(value)
         and all(isinstance(name, str) and name for name in value)
         and len(set(value)) == len(value)
     )

@@ -121,11 +121,11 @@ def average(
     labels, probs = common_posteriors(sides)
     if method in averages.WEIGHTED:
         fused = averages.WEIGHTED[method](probs, weights)
-        return _assemble(sides, method, labels, fused)
+        return assemble(sides, method, labels, fused)
     spoke = averages.most_confident(probs)  # (n_sides, n_utterances)
     names = np.array([side.name for side in sides], dtype=object)
     source = ["+".join(names[heard]) for heard in spoke.T]
-    return _assemble(sides, method, labels, averages.max_confidence(probs), {"source": source})
+    return assemble(sides, method, labels, averages.max_confidence(probs), {"source": source})
 
 
 def select(sides: Sequence[Side], fuser: EntropySelection) -> tuple[PredictionTable, Selection]:
@@ -164,7 +164,7 @@ def select(sides: Sequence[Side], fuser: EntropySelection) -> tuple[PredictionTa
         "speech_label": names[selection.speech],
         "text_label": np.where(alone, names[label], names[selection.text]),
     }
-    return _assemble((speech, text), ENTROPY_SELECTION, fuser.labels, fused, columns), selection
+    return assemble((speech, text), ENTROPY_SELECTION, fuser.labels, fused, columns), selection
 
 
 def fit_selection(
@@ -300,14 +300,22 @@ def _spelled(selection: Selection, names: Column) -> list[str]:
     ]
 
 
-def _assemble(
+def assemble(
     sides: Sequence[Side],
     method: str,
     labels: Sequence[str],
     probs: NDArray[np.float64],
     columns: Mapping[str, Sequence[str] | Column] | None = None,
 ) -> PredictionTable:
-    """A table of fused posteriors with what the inputs carried."""
+    """A table of fused predictions with what the inputs carried.
+
+    Args:
+        sides: the inputs, aligned; the first one's columns come first.
+        method: what made the predictions.
+        labels: names of the columns of ``probs``.
+        probs: shape (n_utterances, n_labels), NaN in rows without a prediction.
+        columns: more columns, which take the place of those that the inputs carried.
+    """
     predicted = np.asarray(~np.isnan(probs).all(axis=1), dtype=bool)
     fused: dict[str, Sequence[str] | Column] = _carried(sides)
     fused["model"] = [f"{method}({','.join(side.name for side in sides)})"] * len(predicted)

@@ -20,7 +20,7 @@ from emocli.labels import (
     select_labels,
     sentiment_to_emotions,
 )
-from emocli.table import Join, PredictionTable, join, listing
+from emocli.table import DIMENSIONS, Join, PredictionTable, join, listing
 
 NO_WORDS = "no words"
 """The note of a text model on a transcript that has none."""
@@ -60,6 +60,15 @@ class Side:
         return canonical_labels(self._own_labels)
 
     @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of the dimensions that some row has a figure for."""
+        return tuple(
+            name
+            for name in DIMENSIONS
+            if name in self.table and not np.isnan(self.table[name]).all()
+        )
+
+    @cached_property
     def is_sentiment(self) -> bool:
         """Whether it speaks of the three sentiments."""
         return set(self.labels) == set(SENTIMENTS)
@@ -70,6 +79,8 @@ class Side:
 
         A top sentiment's score leaves the rest to the two others in equal parts.
         """
+        if not self.labels:
+            return np.empty((len(self.table), 0))
         if self.is_top_only:
             values = _spread_score(self.answers)
         else:
@@ -79,8 +90,15 @@ class Side:
 
     @cached_property
     def has_say(self) -> NDArray[np.bool_]:
-        """On which utterances it has a posterior, shape (n_utterances,)."""
-        return np.asarray(~np.isnan(self.probs).any(axis=1), dtype=bool)
+        """On which utterances it has a posterior, or else dimensions; shape (n_utterances,)."""
+        values = self.probs
+        if not self.labels:
+            values = np.stack(
+                [self.table[name] for name in self.dimensions]
+                or [np.full(len(self.table), np.nan)],
+                axis=1,
+            )
+        return np.asarray(~np.isnan(values).any(axis=1) & ~self.table.failed, dtype=bool)
 
     @cached_property
     def answers(self) -> Answers:
@@ -243,16 +261,41 @@ def align_truth(
     Raises:
         TableError: no such column, an utterance that one of them lacks, or an empty label.
     """
+    return true_labels(align_rows(first, truth, match), column)
+
+
+def align_rows(
+    first: PredictionTable, truth: PredictionTable, match: Match | None = None
+) -> PredictionTable:
+    """A table of truth in the order of the predictions.
+
+    Args:
+        first: predictions.
+        truth: a table with the same utterances.
+        match: finds the partners of rows; by file, start and end as written by default.
+
+    Raises:
+        TableError: an utterance that one of them lacks.
+    """
+    names = ("the predictions", "the truth")
+    found = (match or _match_written)(first, truth, names=names)
+    check_complete(found, first, truth, names)
+    return truth.select(found.right)
+
+
+def true_labels(truth: PredictionTable, column: str) -> list[str]:
+    """The canonical label of each row of a table of truth.
+
+    Raises:
+        TableError: no such column, or an empty label.
+    """
     if column not in truth:
         raise TableError(
             f"The truth has no column {column} among {listing(truth.columns)}. "
             f"Name the one that holds the label with --truth-column."
         )
-    names = ("the predictions", "the truth")
-    found = (match or _match_written)(first, truth, names=names)
-    check_complete(found, first, truth, names)
-    values = truth[column][found.right].tolist()
-    empty = [file for file, value in zip(first["file"], values, strict=True) if value == ""]
+    values = truth[column].tolist()
+    empty = [file for file, value in zip(truth["file"], values, strict=True) if value == ""]
     if empty:
         raise TableError(
             f"The truth has no {column} for {listing(empty)}, expected a label for every row. "

@@ -1,14 +1,20 @@
-"""Fusers as readable JSON.
+"""Fusers as readable JSON, forests as safetensors; never as a pickle, which could run code.
 
 A fuser decides labels, and people edit such files by hand: nothing is guessed, filled in or
 ignored on reading.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.errors import FuserError
+from emocli.fusion.bayes import N_BINS, Bayes
 from emocli.fusion.checked_json import Fields
 from emocli.fusion.entropy_selection import (
     NEVER,
@@ -20,24 +26,130 @@ from emocli.fusion.entropy_selection import (
     Tally,
     Transition,
 )
+from emocli.fusion.features import KINDS, Input
+from emocli.fusion.logistic import Logistic
+from emocli.fusion.ridge import Ridge
+from emocli.fusion.scaling import Scaler
+from emocli.fusion.stacking import Stacking, Trees
+from emocli.labels import SENTIMENTS
 
 FORMAT = "emocli-fuser"
 VERSION = 1
 ENTROPY_SELECTION = "entropy-selection"
 ARROW = "->"
+_IN_METADATA = "fuser"
+
+AnyFuser = EntropySelection | Bayes | Logistic | Ridge | Stacking
+_METHODS: Mapping[type, str] = {
+    EntropySelection: ENTROPY_SELECTION,
+    Bayes: "bayes",
+    Logistic: "logistic",
+    Ridge: "ridge",
+    Stacking: "stacking",
+}
+_TENSORS = {
+    "feature": np.int32,
+    "threshold": np.float64,
+    "left": np.int32,
+    "right": np.int32,
+    "value": np.float32,
+    "roots": np.int32,
+    "forest": np.int32,
+}
 
 
-def dump_fuser(fuser: EntropySelection) -> str:
-    """A fuser as JSON text.
+def method_of(fuser: AnyFuser) -> str:
+    """The name of the method that a fuser belongs to."""
+    return _METHODS[type(fuser)]
+
+
+def dump_fuser(fuser: AnyFuser) -> bytes:
+    """A fuser as the content of a file: JSON text, or safetensors for forests."""
+    text = _as_text(fuser)
+    if not isinstance(fuser, Stacking):
+        return text.encode()
+    from safetensors.numpy import save
+
+    tensors = {name: getattr(fuser.trees, name) for name in _TENSORS}
+    return bytes(save(tensors, metadata={_IN_METADATA: text}))
+
+
+def load_fuser(data: bytes, name: str) -> AnyFuser:
+    """The fuser that `dump_fuser` wrote.
 
     Args:
-        fuser: calibrated entropy selection.
+        data: content of a file.
+        name: what to call it in an error.
+
+    Raises:
+        FuserError: anything about it is not as it was written; the sentence names the field.
     """
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "method": ENTROPY_SELECTION,
-        "emocli": version("emocli"),
+    tensors, text = _split(data, name)
+    fields = Fields.parse(text, name)
+    fields.constant("format", FORMAT)
+    fields.constant("version", VERSION)
+    method = fields.choice("method", list(_METHODS.values()))
+    if (method == "stacking") != (tensors is not None):
+        fields.refuse("method", "stacking as safetensors, and other methods as JSON")
+    fields.text("emocli")
+    fuser: AnyFuser
+    if method == ENTROPY_SELECTION:
+        fuser = _load_selection(fields)
+    elif method == "bayes":
+        fuser = _load_bayes(fields)
+    elif method == "logistic":
+        fuser = _load_logistic(fields)
+    elif method == "ridge":
+        fuser = _load_ridge(fields)
+    else:
+        fuser = _load_stacking(fields, tensors or {})
+    fields.nothing_else()
+    return fuser
+
+
+def _as_text(fuser: AnyFuser) -> str:
+    if isinstance(fuser, EntropySelection):
+        own = _dump_selection(fuser)
+    elif isinstance(fuser, Bayes):
+        own = _dump_bayes(fuser)
+    elif isinstance(fuser, Stacking):
+        own = _dump_stacking(fuser)
+    else:
+        own = _dump_linear(fuser)
+    method = method_of(fuser)
+    content = {"format": FORMAT, "version": VERSION, "method": method, "emocli": version("emocli")}
+    text = json.dumps({**content, **own}, indent=2, ensure_ascii=False)
+    # Lists of plain values on one line: a matrix then looks like one.
+    flat = re.compile(r"\[[^\[\]{}]*\]")
+    return flat.sub(lambda found: re.sub(r"\s*\n\s*", " ", found.group()), text) + "\n"
+
+
+def _split(data: bytes, name: str) -> tuple[dict[str, NDArray[Any]] | None, str]:
+    """Tensors, or None for JSON, and the text."""
+    if data[8:9] != b"{" or int.from_bytes(data[:8], "little") > len(data):
+        try:
+            return None, data.decode()
+        except UnicodeDecodeError:
+            raise FuserError(
+                f"{name}: neither JSON nor safetensors, expected a fuser that emocli fuse --save "
+                f"wrote. Check the path, or fit it again."
+            ) from None
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError) as error:
+        raise FuserError(
+            f"{name}: damaged safetensors ({error}), expected a fuser that emocli fuse --save "
+            f"wrote. Check the path, or fit it again."
+        ) from None
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return tensors, str(header.get("__metadata__", {}).get(_IN_METADATA, "{}"))
+
+
+def _dump_selection(fuser: EntropySelection) -> dict[str, Any]:
+    return {
         "inputs": {"speech": fuser.inputs[0], "text": fuser.inputs[1]},
         "labels": list(fuser.labels),
         "n_calibration": fuser.n_calibration,
@@ -48,28 +160,13 @@ def dump_fuser(fuser: EntropySelection) -> str:
             for pair, tally in fuser.transitions.items()
         },
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def load_fuser(text: str, name: str) -> EntropySelection:
-    """The fuser that `dump_fuser` wrote.
-
-    Args:
-        text: JSON.
-        name: what to call it in an error.
-
-    Raises:
-        FuserError: anything about it is not as it was written; the sentence names the field.
-    """
-    fields = Fields.parse(text, name)
-    fields.constant("format", FORMAT)
-    fields.constant("version", VERSION)
-    fields.constant("method", ENTROPY_SELECTION)
-    fields.text("emocli")
+def _load_selection(fields: Fields) -> EntropySelection:
     inputs = fields.members("inputs", ("speech", "text"))
     labels = fields.names("labels", REQUIRED)
     classes = fields.members("classes", labels)
-    fuser = EntropySelection(
+    return EntropySelection(
         labels=labels,
         rules={label: _load_rule(classes, label) for label in labels},
         excluded=tuple(
@@ -79,8 +176,6 @@ def load_fuser(text: str, name: str) -> EntropySelection:
         inputs=(inputs.text("speech"), inputs.text("text")),
         n_calibration=fields.count("n_calibration"),
     )
-    fields.nothing_else()
-    return fuser
 
 
 def _dump_rule(rule: ClassRule) -> dict[str, Any] | None:
@@ -122,3 +217,186 @@ def _load_pair(fields: Fields, key: str, text: object, labels: Sequence[str]) ->
     if before == after or not {before, after} <= set(labels):
         fields.refuse(key, f"exchanges of labels as {labels[0]}{ARROW}{labels[1]}", str(text))
     return before, after
+
+
+def _dump_inputs(inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    return [{"model": one.model, "kind": one.kind, "outputs": list(one.outputs)} for one in inputs]
+
+
+def _load_inputs(fields: Fields) -> tuple[Input, ...]:
+    found = []
+    for one in fields.objects("inputs"):
+        found.append(Input(one.text("model"), one.choice("kind", KINDS), one.names("outputs")))
+        one.nothing_else()
+    return tuple(found)
+
+
+def _n_features(inputs: Sequence[Input]) -> int:
+    return sum(len(one.outputs) for one in inputs)
+
+
+def _dump_bayes(fuser: Bayes) -> dict[str, Any]:
+    by_sentiment = zip(SENTIMENTS, fuser.edges, fuser.log_likelihood, strict=True)
+    return {
+        "inputs": _dump_inputs(fuser.inputs),
+        "labels": list(fuser.labels),
+        "n_fit": fuser.n_fit,
+        "temper": fuser.temper,
+        "answers": {
+            sentiment: {
+                "score_edges": edges.tolist(),
+                "log_likelihood": _by_name(fuser.labels, table),
+            }
+            for sentiment, edges, table in by_sentiment
+        },
+        "voice": {
+            "matrix": _by_name(fuser.labels, fuser.matrix),
+            "bias": _by_name(fuser.labels, fuser.bias),
+        },
+    }
+
+
+def _load_bayes(fields: Fields) -> Bayes:
+    labels = fields.names("labels")
+    inputs = _load_inputs(fields)
+    if len(inputs) != 2 or inputs[0].outputs != labels or inputs[1].outputs != SENTIMENTS:
+        fields.refuse("inputs", "a voice with the fuser's labels and a text with sentiments")
+    answers = fields.members("answers", SENTIMENTS)
+    edges, tables = [], []
+    for sentiment in SENTIMENTS:
+        one = answers.members(sentiment, ("score_edges", "log_likelihood"))
+        edges.append(one.numbers("score_edges", N_BINS - 1))
+        tables.append(_columns(one, "log_likelihood", labels, N_BINS))
+    voice = fields.members("voice", ("matrix", "bias"))
+    bias = voice.members("bias", labels)
+    return Bayes(
+        labels=labels,
+        inputs=inputs,
+        n_fit=fields.count("n_fit"),
+        edges=np.array(edges),
+        log_likelihood=np.stack(tables),
+        matrix=_columns(voice, "matrix", labels, len(labels)),
+        bias=np.array([bias.number(label) for label in labels]),
+        temper=fields.figure("temper"),
+    )
+
+
+def _dump_linear(fuser: Logistic | Ridge) -> dict[str, Any]:
+    shared = {
+        "inputs": _dump_inputs(fuser.inputs),
+        "n_fit": fuser.n_fit,
+        "mean": fuser.scaler.mean.tolist(),
+        "scale": fuser.scaler.scale.tolist(),
+    }
+    if isinstance(fuser, Logistic):
+        return {
+            **shared,
+            "labels": list(fuser.labels),
+            "prior": _by_name(fuser.labels, fuser.prior),
+            "strength": fuser.strength,
+            "coefficients": _by_name(fuser.labels, fuser.coefficients),
+        }
+    return {
+        **shared,
+        "dimensions": list(fuser.dimensions),
+        "limits": list(fuser.limits),
+        "strengths": _by_name(fuser.dimensions, np.array(fuser.strengths)),
+        "coefficients": _by_name(fuser.dimensions, fuser.coefficients),
+    }
+
+
+def _load_scaler(fields: Fields, n_features: int) -> Scaler:
+    mean, scale = fields.numbers("mean", n_features), fields.numbers("scale", n_features)
+    if min(scale) <= 0:
+        fields.refuse("scale", "numbers above 0")
+    return Scaler(np.array(mean), np.array(scale))
+
+
+def _load_logistic(fields: Fields) -> Logistic:
+    labels, inputs = fields.names("labels"), _load_inputs(fields)
+    n_features = _n_features(inputs)
+    prior = fields.members("prior", labels)
+    return Logistic(
+        labels=labels,
+        inputs=inputs,
+        prior=np.array([prior.figure(label, 1.0) for label in labels]),
+        n_fit=fields.count("n_fit"),
+        scaler=_load_scaler(fields, n_features),
+        coefficients=_columns(fields, "coefficients", labels, n_features + 1),
+        strength=fields.figure("strength"),
+    )
+
+
+def _load_ridge(fields: Fields) -> Ridge:
+    dimensions, inputs = fields.names("dimensions"), _load_inputs(fields)
+    n_features = _n_features(inputs)
+    strengths = fields.members("strengths", dimensions)
+    low, high = fields.numbers("limits", 2)
+    return Ridge(
+        dimensions=dimensions,
+        inputs=inputs,
+        n_fit=fields.count("n_fit"),
+        scaler=_load_scaler(fields, n_features),
+        coefficients=_columns(fields, "coefficients", dimensions, n_features + 1),
+        strengths=tuple(strengths.figure(name) for name in dimensions),
+        limits=(low, high),
+    )
+
+
+def _dump_stacking(fuser: Stacking) -> dict[str, Any]:
+    return {
+        "inputs": _dump_inputs(fuser.inputs),
+        "labels": list(fuser.labels),
+        "n_fit": fuser.n_fit,
+        "missing": fuser.missing.tolist(),
+    }
+
+
+def _load_stacking(fields: Fields, tensors: Mapping[str, NDArray[Any]]) -> Stacking:
+    labels, inputs = fields.names("labels"), _load_inputs(fields)
+    n_features = _n_features(inputs)
+    _check_trees(tensors, n_features, len(labels), fields.name)
+    return Stacking(
+        labels=labels,
+        inputs=inputs,
+        n_fit=fields.count("n_fit"),
+        missing=np.array(fields.numbers("missing", n_features)),
+        trees=Trees(**tensors),
+    )
+
+
+def _check_trees(
+    tensors: Mapping[str, NDArray[Any]], n_features: int, n_labels: int, name: str
+) -> None:
+    """Make sure that the arrays are trees over these features and labels."""
+    wrong = {*tensors} ^ {*_TENSORS}
+    wrong |= {key for key in {*tensors} - wrong if tensors[key].dtype != _TENSORS[key]}
+    if not wrong:
+        n_nodes, n_trees = len(tensors["feature"]), len(tensors["roots"])
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_TENSORS, (n_nodes,))
+        shapes |= {"roots": (n_trees,), "forest": (n_trees,), "value": (n_nodes, n_labels)}
+        wrong = {key for key, shape in shapes.items() if tensors[key].shape != shape}
+    if not wrong:
+        limits = {"feature": n_features, "left": n_nodes, "right": n_nodes, "roots": n_nodes}
+        wrong = {key for key, limit in limits.items() if not _are_below(tensors[key], limit)}
+    if wrong:
+        raise FuserError(
+            f"{name}: the forests' {', '.join(sorted(wrong))} do not fit {n_features} features "
+            f"and {n_labels} labels, expected trees that emocli fuse --save wrote. "
+            f"Fit the fuser again."
+        )
+
+
+def _are_below(indices: NDArray[Any], limit: int) -> bool:
+    return bool(len(indices) and indices.min() >= 0 and indices.max() < limit)
+
+
+def _by_name(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, Any]:
+    """Columns of a matrix, or elements of a vector, by what they belong to."""
+    return {name: values[..., index].tolist() for index, name in enumerate(names)}
+
+
+def _columns(fields: Fields, key: str, names: Sequence[str], length: int) -> NDArray[np.float64]:
+    """The matrix that `_by_name` took apart, shape (length, n_names)."""
+    found = fields.members(key, names)
+    return np.stack([np.array(found.numbers(name, length)) for name in names], axis=1)

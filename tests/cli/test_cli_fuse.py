@@ -5,13 +5,16 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from emocli.cli.app import app
-from emocli.cli.fuse import Method, _rule_told
+from emocli.cli.fuse import Criterion, Method, _rule_told
 from emocli.fusion.entropy_selection import ClassRule
 from emocli.fusion.fused import METHODS
+from emocli.fusion.logistic import CRITERIA
+from emocli.fusion.trained import TRAINED
 from emocli.table_io import read_table
 
 SPEECH = """\
@@ -27,6 +30,9 @@ a.wav,positive,0.9
 c.wav,negative,0.9
 """
 TRUTH = "file,emotion\na.wav,angry\nb.wav,happy\nc.wav,angry\n"
+
+
+SELECT = ["--method", "entropy-selection", "--fit"]
 
 
 @pytest.fixture
@@ -56,7 +62,8 @@ def misused(*arguments):
 
 
 def test_the_methods_are_those_of_the_library():
-    assert {method.value for method in Method} == set(METHODS)
+    assert {method.value for method in Method} == {*METHODS, *TRAINED}
+    assert {criterion.value for criterion in Criterion} == set(CRITERIA)
 
 
 def test_the_mean_is_the_default(folder):
@@ -158,7 +165,7 @@ def test_fit_save_and_fuse_again(folder):
 
 def test_every_kind_of_rule_is_told(folder):
     (folder / "truth.csv").write_text(TRUTH.replace("c.wav,angry", "c.wav,sad"))
-    done = run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "fuser.json", "-v")
+    done = run("speech.csv", "text.csv", *SELECT, "truth.csv", "--save", "fuser.json", "-v")
     assert "negative is angry up to 0.00, sad above" in done.stderr
     content = json.loads((folder / "fuser.json").read_text())
     assert content["inputs"] == {"speech": "builtin", "text": ""}
@@ -170,11 +177,97 @@ def test_every_kind_of_rule_is_told(folder):
 def test_rows_that_took_no_part_are_told(folder):
     (folder / "truth.csv").write_text(TRUTH.replace("a.wav,angry", "a.wav,calm"))
     (folder / "text.csv").write_text(TEXT.replace("c.wav,negative,0.9", "c.wav,,"))
-    done = run("speech.csv", "text.csv", "--fit", "truth.csv")
+    done = run("speech.csv", "text.csv", *SELECT, "truth.csv")
     assert done.stderr == (
         "Fitted on 1 rows. 1 rows without a prediction took no part. 1 rows with other labels "
         "took no part: calm 1.\n"
         "3 rows, 1 consulted, 1 changed (angry->happy 1); 1 corrected, 0 broken.\n"
+    )
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    """Forty rows of four speakers in which the words know what the voice does not."""
+    rng = np.random.default_rng(5)
+    names = ["angry", "happy", "neutral", "sad"]
+    meant = dict(zip(names, ["negative", "positive", "neutral", "negative"], strict=True))
+    tables = {"speech": "file,model,p_angry,p_happy,p_neutral,p_sad\n"}
+    tables |= {"text": "file,label,score\n", "truth": "file,emotion,speaker,arousal\n"}
+    for row in range(40):
+        name = names[row % 4]
+        probs = rng.dirichlet(np.ones(4)).round(4)
+        probs[0] += 1 - probs.sum()
+        tables["speech"] += f"{row}.wav,voice," + ",".join(f"{p:.4f}" for p in probs) + "\n"
+        tables["text"] += f"{row}.wav,{meant[name]},{rng.uniform(0.5, 1):.3f}\n"
+        tables["truth"] += f"{row}.wav,{name},s{row % 5},{rng.uniform():.3f}\n"
+    for name, content in tables.items():
+        (tmp_path / f"{name}.csv").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_auto_fits_bayes_rule_and_keeps_it(corpus):
+    learned = run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "f.json", "-v")
+    assert learned.exit_code == 0
+    assert learned.stderr == (
+        "bayes: Fitted on 40 rows.\n"
+        "Rows that took part are fused by fusers that had not seen their speakers.\n"
+    )
+    assert json.loads((corpus / "f.json").read_text())["method"] == "bayes"
+    again = run("speech.csv", "text.csv", "--fuser", "f.json", "--method", "auto")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout != learned.stdout
+    seen = run("speech.csv", "text.csv", "--fit", "truth.csv", "--in-sample", "-q")
+    assert seen.stdout == again.stdout
+
+
+def test_speakers_may_be_unknown(corpus):
+    truth = (corpus / "truth.csv").read_text()
+    for speaker in range(5):
+        truth = truth.replace(f",s{speaker},", ",,")
+    (corpus / "truth.csv").write_text(truth)
+    done = run("speech.csv", "text.csv", "--fit", "truth.csv", "-v")
+    assert "fusers that had not seen their rows." in done.stderr
+
+
+@pytest.mark.parametrize("method", ["logistic", "ridge", "bayes"])
+def test_every_fuser_is_kept_and_used_again(corpus, method):
+    options = ["--balanced", "--select-by", "macro-f1", "--temper", "0.5"]
+    fit = run(
+        "speech.csv", "text.csv", "--method", method, "--fit", "truth.csv", "--save", "f", *options
+    )
+    assert fit.exit_code == 0
+    done = run("text.csv", "speech.csv", "--fuser", "f", "-f", "json")
+    rows = json.loads(done.stdout)
+    assert rows[0]["model"] == f"{method}(voice,text)"
+    assert ("arousal" in rows[0]) == (method == "ridge")
+
+
+def test_another_class_mix_is_told(corpus):
+    (corpus / "mix.csv").write_text("file,emotion\na,angry\nb,sad\nc,sad\nd,sad\n")
+    done = run("speech.csv", "text.csv", "--fit", "truth.csv", "--prior", "mix.csv")
+    assert done.stderr.splitlines()[1].startswith(
+        "For the mix angry 25.0%, happy 0.0%, neutral 0.0%, sad 75.0% instead of angry 25.0%, "
+        "happy 25.0%, neutral 25.0%, sad 25.0%: "
+    )
+    assert {row["label"] for row in csv.DictReader(done.stdout.splitlines())} <= {"angry", "sad"}
+    done = run(
+        "speech.csv", "text.csv", "--method", "logistic", "--fit", "truth.csv",
+        "--prior", "uniform",
+    )  # fmt: skip
+    assert done.stderr.splitlines()[1].endswith(": 0 labels change.")
+
+
+def test_a_fuser_of_another_method(corpus):
+    run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "f.json", "-q")
+    assert "f.json holds bayes; leave out --method" in misused(
+        "speech.csv", "text.csv", "--fuser", "f.json", "--method", "stacking"
+    )
+    assert "bayes finds its own weights; leave out --weights" in misused(
+        "speech.csv", "text.csv", "--fuser", "f.json", "--weights", "1,1"
+    )
+    assert "--truth counts what entropy-selection changed; for other methods use" in misused(
+        "speech.csv", "text.csv", "--fuser", "f.json", "--truth", "truth.csv"
     )
 
 
@@ -227,12 +320,7 @@ def test_errors(folder):
         "none.json: cannot be read (No such file or directory), expected a fuser that emocli fuse "
         "--save wrote. Check the path."
     )
-    (folder / "latin.json").write_bytes(b"\xe9")
-    assert refused("speech.csv", "text.csv", "--fuser", "latin.json") == (
-        "latin.json: cannot be read (not UTF-8), expected a fuser that emocli fuse --save wrote. "
-        "Check the path."
-    )
-    assert run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "no/f.json").stderr == (
+    assert run("speech.csv", "text.csv", *SELECT, "truth.csv", "--save", "no/f.json").stderr == (
         "Fitted on 3 rows.\n"
         "emocli: no/f.json: cannot be written (No such file or directory), expected a folder that "
         "exists and may be written to. Choose another place with --save.\n"
@@ -265,12 +353,24 @@ HAND = ["--entropy-threshold", "1", "--varentropy-threshold", "1"]
         ),
         (
             ["--method", "entropy-selection"],
-            "entropy-selection needs --fit TRUTH, --fuser FUSER, or --entropy-threshold with "
+            "entropy-selection needs --fit TRUTH or --fuser FUSER, or --entropy-threshold with "
             "--varentropy-threshold",
         ),
+        (["--method", "bayes"], "bayes needs --fit TRUTH or --fuser FUSER"),
+        (["--method", "bayes", *HAND], "thresholds belong to entropy-selection, not to bayes"),
         (
-            ["--fuser", "f.json", "--weights", "1,1"],
-            "entropy-selection chooses one side and takes no --weights",
+            [*HAND, "--weights", "1,1"],
+            "entropy-selection finds its own weights; leave out --weights",
+        ),
+        (
+            [*HAND, "--prior", "uniform"],
+            "--prior needs posteriors that were learned from a known class mix, and "
+            "entropy-selection has none",
+        ),
+        (
+            ["--prior", "uniform"],
+            "--prior needs posteriors that were learned from a known class mix, and an average "
+            "has none",
         ),
         (
             ["--entropy-threshold", "1"],
@@ -283,7 +383,7 @@ HAND = ["--entropy-threshold", "1", "--varentropy-threshold", "1"]
         (["--weights", "1,x"], "'1,x' is not a list of numbers such as 2,1"),
         (
             ["--truth", "truth.csv"],
-            "--truth counts what entropy-selection changed; for averages use emocli eval",
+            "--truth counts what entropy-selection changed; for other methods use emocli eval",
         ),
     ],
 )

@@ -13,6 +13,7 @@ from emocli.fusion.sides import (
     find_speech_and_text,
     restrict,
     split_models,
+    true_labels,
 )
 from emocli.table import PredictionTable
 
@@ -210,18 +211,26 @@ def test_truth_in_the_order_of_the_predictions():
     truth = PredictionTable.from_columns({"file": ["b.wav", "a.wav"], "emotion": ["Joy", "SAD"]})
     table = speech().table
     assert align_truth(table, truth, "emotion") == ["sad", "happy"]
-    assert message(TableError, align_truth, table, truth, "label") == (
-        "The truth has no column label among file, emotion. "
-        "Name the one that holds the label with --truth-column."
-    )
     short = truth.select(np.array([0]))
     assert message(TableError, align_truth, table, short, "emotion") == (
         "the predictions and the truth speak of different utterances, expected the same in both; "
         "1 of the predictions are missing from the truth: a.wav. Join by name with --match stem, "
         "or give tables of the same recordings."
     )
-    empty = truth.with_columns({"emotion": ["", "sad"]})
-    assert message(TableError, align_truth, table, empty, "emotion") == (
+    assert message(TableError, true_labels, truth, "label") == (
+        "The truth has no column label among file, emotion. "
+        "Name the one that holds the label with --truth-column."
+    )
+    assert message(
+        TableError, true_labels, truth.with_columns({"emotion": ["", "x"]}), "emotion"
+    ) == (
         "The truth has no emotion for b.wav, expected a label for every row. "
         "Fill it in, or leave the row out of all tables."
     )
+
+
+def test_a_side_of_dimensions_has_a_say_where_all_of_them_are_there():
+    found = side(arousal=[0.5, None], valence=[0.1, 0.2])
+    assert found.dimensions == ("arousal", "valence")
+    assert found.has_say.tolist() == [True, False]
+    assert not side(text=["a", "b"]).has_say.any()
