@@ -348,8 +348,7 @@ HAND = ["--entropy-threshold", "1", "--varentropy-threshold", "1"]
         (["--save", "f.json"], "--save keeps what --fit TRUTH learned, and there is no --fit"),
         (
             ["--method", "mean", *HAND],
-            "--method mean has nothing to learn; --fit, --fuser and thresholds belong to "
-            "entropy-selection",
+            "--method mean has nothing to learn; leave out --fit, --fuser and thresholds",
         ),
         (
             ["--method", "entropy-selection"],
