@@ -3,9 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isnan, nan
 from pathlib import PurePosixPath
 
 from emocli.subtitles import clock
+from emocli.table import PROBABILITY_PREFIX, PredictionTable
+from emocli.timeline.tables import meet
 
 FORMATS = ("rttm", "audacity", "textgrid", "srt")
 SUFFIXES = {"rttm": ".rttm", "audacity": ".txt", "textgrid": ".TextGrid", "srt": ".srt"}
@@ -29,10 +32,34 @@ class Mark:
     start: float
     end: float
     label: str
-    probability: float = float("nan")
+    probability: float = nan
     speaker: str = ""
     text: str = ""
     model: str = ""
+
+
+def marks_of(table: PredictionTable) -> dict[str, list[Mark]]:
+    """The marks of each recording in a table, with one row a window, segment, turn or file.
+
+    Windows that overlap are cut to where they meet. Rows with an error or without times have no
+    mark; a recording that has no other rows is left out.
+    """
+    probs = {name: table[PROBABILITY_PREFIX + name] for name in table.labels}
+    marks: dict[str, list[Mark]] = {}
+    for index, row in enumerate(meet(table).rows()):
+        start, end = row.get("start", nan), row.get("end", nan)
+        if row.get("error") or isnan(start) or isnan(end):
+            continue
+        label = row.get("label", "")
+        one = Mark(
+            start,
+            end,
+            label,
+            float(probs[label][index]) if label in probs else nan,
+            *(row.get(name, "") for name in ("speaker", "text", "model")),
+        )
+        marks.setdefault(row["file"], []).append(one)
+    return marks
 
 
 def label_track(marks: Sequence[Mark], form: str, file: str) -> str:
@@ -69,7 +96,7 @@ def _field(text: str) -> str:
 
 
 def _probability(mark: Mark) -> str:
-    return "<NA>" if mark.probability != mark.probability else f"{mark.probability:.4f}"
+    return "<NA>" if isnan(mark.probability) else f"{mark.probability:.4f}"
 
 
 def _audacity(marks: Sequence[Mark], file: str) -> str:
@@ -94,7 +121,7 @@ def _subtitle(mark: Mark) -> str:
 def _said(mark: Mark) -> str:
     """Speaker, emotion and its probability in words."""
     who = f"{' '.join(mark.speaker.split())}: " if mark.speaker.strip() else ""
-    known = mark.probability == mark.probability
+    known = not isnan(mark.probability)
     return f"{who}{mark.label}" + (f" {mark.probability:.0%}" if known else "")
 
 

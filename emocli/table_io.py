@@ -73,13 +73,30 @@ def parse_table(
         TableError: the content is empty or not a table.
         MissingDependency: Parquet without pyarrow.
     """
+    columns = parse_columns(data, name, kind=kind)
+    return PredictionTable.from_columns(columns, folder=folder, name=name)
+
+
+def parse_columns(
+    data: bytes, name: str, *, kind: str | None = None
+) -> Mapping[str, Sequence[Any]]:
+    """Columns of a table that need not be one of predictions, by name.
+
+    Args:
+        data: the whole content.
+        name: what to call the table in an error.
+        kind: one of `FORMATS`; recognised by content where it is None.
+
+    Raises:
+        TableError: the content is empty or not a table.
+        MissingDependency: Parquet without pyarrow.
+    """
     if not data.strip():
         raise TableError(
             f"{name}: empty, expected a table with a header line. "
             f"Check that the command before it succeeded."
         )
-    columns = _READERS[kind or _recognise(data)](data, name)
-    return PredictionTable.from_columns(_canonical(columns), folder=folder, name=name)
+    return _canonical(_READERS[kind or _recognise(data)](data, name))
 
 
 def write_table(table: PredictionTable, destination: str, kind: str) -> None:

@@ -5,16 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from emocli.cli import options
-from emocli.cli.console import Talk, choose_format, complain, emit, finish
+from emocli.cli import options, timeline
+from emocli.cli.console import Talk, complain, emit, finish
 from emocli.cli.options import DType, batch_size_of
 from emocli.cli.progress import shown
 from emocli.cli.render import cautions, prediction_table, summary
+from emocli.cli.timeline_view import movement_summary, timeline_strips
 from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.predict import load_recognizers, predict_rows
 from emocli.pipeline.scoring import PredictOptions
+from emocli.pipeline.speakers import speaker_utterances
 from emocli.table import PredictionTable
 from emocli.table_io import STDIN
+from emocli.timeline.tables import shape_timeline
 
 
 def predict(
@@ -27,23 +30,16 @@ def predict(
         ),
     ],
     model: options.Models = ["builtin"],  # noqa: B006 - typer copies it
-    windows: Annotated[
-        bool, typer.Option("--windows", help="One row for each window: the timeline.")
-    ] = False,
-    window: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="Longest stretch that goes through a model at once."),
-    ] = 12.0,
-    hop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SECONDS",
-            help="From the start of one window to the next.",
-            show_default="the window",
-        ),
-    ] = None,
-    output: options.Output = STDIN,
-    form: options.Format = None,
+    windows: timeline.Windows = False,
+    window: timeline.Window = 12.0,
+    hop: timeline.Hop = None,
+    vad: timeline.Voice = False,
+    smooth: timeline.Smooth = None,
+    segments: timeline.Segments = False,
+    min_seconds: timeline.MinSeconds = None,
+    speakers: timeline.Speakers = None,
+    output: timeline.Output = STDIN,
+    form: timeline.Format = None,
     device: options.Device = "auto",
     dtype: options.DTypeOption = DType.AUTO,
     batch_size: options.BatchSize = "auto",
@@ -65,26 +61,51 @@ def predict(
 
         emocli predict interview.flac --windows --window 4 --hop 2
 
+        emocli predict interview.flac --segments --vad --smooth viterbi:1 -o interview.TextGrid
+
+        emocli predict interview.flac --speakers interview.rttm
+
         emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
     """
     talk = Talk(quiet, verbose)
-    kind = choose_format(output, form)
+    kind = timeline.prediction_form(output, form)
+    shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
+    voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
     inputs = read_inputs(paths)
     for remark in inputs.remarks:
         talk.say(remark)
+    utterances = list(inputs.utterances)
+    places = timeline.track_places([one.file for one in utterances], output, kind, len(set(model)))
+    if speakers is not None:
+        utterances, silent = speaker_utterances(utterances, speakers, device=device)
+        for sentence in silent:
+            talk.warn(sentence)
     recognizers = load_recognizers(
         model, device=device, dtype=dtype.value, batch_size=size, offline=offline
     )
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
-    chosen = PredictOptions(windows, window, hop, size)
+    timeline.check_labels([recognizer.card for recognizer in recognizers], kind)
+    chosen = PredictOptions(windows or segments, window, hop, size, voice=voice)
     with shown(talk, "recordings") as progress:
-        rows = _collect(predict_rows(inputs.utterances, recognizers, chosen, progress))
+        rows = _collect(predict_rows(utterances, recognizers, chosen, progress))
     table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
-    emit(table, output, kind, prediction_table)
+    if voice is not None:
+        talk.say(voice.sentence())
+        for sentence in voice.details():
+            talk.detail(sentence)
+    unshaped, table = table, shape_timeline(table, shape)
+    if places:
+        timeline.write_tracks(table, places, kind)
+    else:
+        if kind == "table" and (strips := timeline_strips(table)):
+            talk.show(strips)
+        emit(table, output, kind, prediction_table)
     if kind == "table":
         talk.show(summary(table))
+        if chosen.windows and (moved := movement_summary(unshaped)):
+            talk.show(moved)
     for sentence in cautions(table):
         talk.warn(sentence)
     finish(int(table.failed.sum()))

@@ -1,19 +1,19 @@
 """``emocli transcribe``: recordings in, what is said in them out."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated
 
 import typer
 
 from emocli.cli import options
-from emocli.cli.console import Talk, choose_format, complain, emit, finish, out
+from emocli.cli.console import Talk, choose_format, complain, emit, finish
 from emocli.cli.options import OUTPUT_PANEL, DType
+from emocli.cli.places import file_places, write_text
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table
-from emocli.errors import ModelError, TableError
+from emocli.errors import ModelError
 from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.transcribe import (
     DEFAULT_MODEL,
@@ -25,7 +25,7 @@ from emocli.pipeline.transcribe import (
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, replacing
+from emocli.table_io import STDIN
 from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
 
 
@@ -280,11 +280,7 @@ def _temperatures(text: str) -> tuple[float, ...]:
 
 
 def subtitle_places(files: Sequence[str], output: str, kind: str) -> dict[str, str]:
-    """Where the subtitles of each recording go.
-
-    One recording goes to standard output, into a file, or into a folder that is there. Several
-    go into a folder that mirrors theirs below what their paths have in common; recordings that
-    differ only in their ending keep it.
+    """Where the subtitles of each recording go, see `file_places`.
 
     Args:
         files: each recording once.
@@ -295,38 +291,7 @@ def subtitle_places(files: Sequence[str], output: str, kind: str) -> dict[str, s
         typer.BadParameter: several recordings and standard output.
         TableError: several recordings and a file instead of a folder.
     """
-    several = len(files) > 1
-    if output == STDIN:
-        if several:
-            raise typer.BadParameter(
-                f"-f {kind} makes one file for each recording and there are {len(files)}; "
-                f"add -o DIR",
-                param_hint="--output",
-            )
-        return dict.fromkeys(files, STDIN)
-    is_folder = os.path.isdir(output)
-    if not several and not is_folder and not output.endswith("/"):
-        return dict.fromkeys(files, output)
-    if os.path.lexists(output) and not is_folder:
-        raise TableError(
-            f"{output} is a file, expected a folder for the subtitles of {len(files)} recordings. "
-            f"Give -o the name of a folder."
-        )
-    names = _mirrored(files, kind)
-    return {file: os.path.join(output, name) for file, name in names.items()}
-
-
-def _mirrored(files: Sequence[str], kind: str) -> dict[str, str]:
-    """A relative path for each file, no two the same."""
-    absolute = {file: os.path.abspath(file) for file in files}
-    common = os.path.commonpath([os.path.dirname(path) for path in absolute.values()])
-    relative = {file: os.path.relpath(path, common) for file, path in absolute.items()}
-    short = {file: os.path.splitext(path)[0] for file, path in relative.items()}
-    shared = [name.casefold() for name in short.values()]
-    return {
-        file: f"{name if shared.count(name.casefold()) == 1 else relative[file]}.{kind}"
-        for file, name in short.items()
-    }
+    return file_places(files, output, kind, f".{kind}", "subtitles")
 
 
 def write_subtitles(
@@ -348,20 +313,4 @@ def write_subtitles(
             found.setdefault(one.utterance.file, []).extend(one.transcript.segments)
     for file, segments in found.items():
         text = subtitles(sorted(segments, key=lambda segment: segment.start), kind)
-        _write(text, places[file])
-
-
-def _write(text: str, place: str) -> None:
-    if place == STDIN:
-        out().file.write(text)
-        return
-    folder = Path(place).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TableError(
-            f"{folder}: cannot be made ({error.strerror or error}), expected a folder for "
-            f"subtitles. Give -o another folder."
-        ) from None
-    with replacing(place) as stream:
-        stream.write(text.encode())
+        write_text(text, places[file], "subtitles")

@@ -6,9 +6,13 @@ from emocli.models.protocol import Recognizer
 from emocli.pipeline.inputs import PathLike, Utterance, read_inputs
 from emocli.pipeline.progress import ProgressCallback
 from emocli.pipeline.scoring import DEFAULT_OPTIONS, PredictOptions, Row
+from emocli.pipeline.speakers import speaker_utterances
 from emocli.pipeline.speech import predict_utterances
 from emocli.pipeline.texts import predict_texts
+from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable
+from emocli.timeline.smoothing import Smoothing
+from emocli.timeline.tables import TimelineOptions, shape_timeline
 
 
 def predict(
@@ -18,6 +22,11 @@ def predict(
     windows: bool = False,
     window_seconds: float = 12.0,
     hop_seconds: float | None = None,
+    vad: str = "off",
+    smooth: str | None = None,
+    segments: bool = False,
+    min_seconds: float = 0.0,
+    speakers: str | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -36,6 +45,11 @@ def predict(
         windows: one row for each window instead of one for each utterance.
         window_seconds: longest stretch of a recording that goes through a model.
         hop_seconds: from the start of one window to the next; the window by default.
+        vad: hear speech only: ``"auto"``, ``"silero"`` or ``"energy"``; ``"off"`` hears all.
+        smooth: ``"median:N"`` or ``"viterbi:COST"`` over windows, see `Smoothing.parse`.
+        segments: one row for each stretch of windows of one label; implies ``windows``.
+        min_seconds: shortest segment, where it touches another.
+        speakers: an RTTM file, a table, or ``"pyannote"``: one row for each turn of a speaker.
         batch_size: most utterances or windows at once; None for a size that suits the model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
@@ -49,20 +63,38 @@ def predict(
     Raises:
         AudioError: a folder without recordings, a pattern that matches nothing, or a window or
             hop out of its range.
-        TableError: a manifest that is not a table.
+        TableError: a manifest that is not a table, or turns of speakers that are none.
+        TimelineError: smoothing that is none, or turns of speakers in other recordings.
+        MissingDependency: a package for voice activity or speakers is not installed.
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
     """
+    shape = TimelineOptions(
+        Smoothing.parse(smooth) if smooth else None,
+        segments,
+        min_seconds,
+        hop_seconds or window_seconds,
+    )
+    voice = VoiceActivity.find(vad)
     inputs = read_inputs(paths)
+    utterances, remarks = list(inputs.utterances), list(inputs.remarks)
+    if speakers is not None:
+        utterances, more = speaker_utterances(utterances, speakers, device=device)
+        remarks += more
     if remark is not None:
-        for sentence in inputs.remarks:
+        for sentence in remarks:
             remark(sentence)
     recognizers = load_recognizers(
         model, device=device, dtype=dtype, batch_size=batch_size, offline=offline
     )
-    options = PredictOptions(windows, window_seconds, hop_seconds, batch_size)
-    rows = list(predict_rows(inputs.utterances, recognizers, options, progress))
-    return PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
+    options = PredictOptions(
+        windows or segments, window_seconds, hop_seconds, batch_size, voice=voice
+    )
+    rows = list(predict_rows(utterances, recognizers, options, progress))
+    table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
+    if voice is not None and remark is not None:
+        remark(voice.sentence())
+    return shape_timeline(table, shape)
 
 
 def load_recognizers(

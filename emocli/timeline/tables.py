@@ -5,6 +5,7 @@ truth, ...) agree too, in order of time. What happens in one chain never touches
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,30 @@ _OF_A_WINDOW = frozenset(
     ("start", "end", "label", *REMARK_COLUMNS, *TRANSCRIPT_COLUMNS, "words", "dropped_text")
 ) | frozenset(CONFIDENCE_COLUMNS)
 """Columns that may differ from window to window of a chain."""
+
+
+@dataclass(frozen=True)
+class TimelineOptions:
+    """What to make of windows.
+
+    Attributes:
+        smoothing: how to smooth them, None for not at all.
+        segments: put windows of one label together.
+        min_seconds: shortest segment, where it touches another.
+        max_gap_seconds: smoothing looks across no longer gap; as long as the hop.
+    """
+
+    smoothing: Smoothing | None = None
+    segments: bool = False
+    min_seconds: float = 0.0
+    max_gap_seconds: float = 12.0
+
+
+def shape_timeline(table: PredictionTable, options: TimelineOptions) -> PredictionTable:
+    """Windows smoothed and put together as the options say."""
+    if options.smoothing:
+        table = smooth(table, options.smoothing, options.max_gap_seconds)
+    return segmented(table, options.min_seconds) if options.segments else table
 
 
 def chains(table: PredictionTable, max_gap_seconds: float) -> list[NDArray[np.intp]]:

@@ -13,8 +13,19 @@ def test_rules_are_read():
 
 @pytest.mark.parametrize(
     "text",
-    "|mean:3|median|median:2|median:0|median:inf|median:2.5|median:x"
-    "|viterbi|viterbi:-1|viterbi:nan".split("|"),
+    [
+        "",
+        "mean:3",
+        "median",
+        "median:2",
+        "median:0",
+        "median:inf",
+        "median:2.5",
+        "median:x",
+        "viterbi",
+        "viterbi:-1",
+        "viterbi:nan",
+    ],
 )
 def test_other_rules_are_refused(text):
     with pytest.raises(TimelineError) as caught:
