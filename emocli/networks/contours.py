@@ -65,7 +65,7 @@ def contours(
     loudest = masked_quantile(level[..., None], valid, (LOUDEST,))[0]  # (n_utterances, 1)
     energy = level - loudest
     spectrum = (energies - loudest[..., None]).clamp(min=FLOOR_NATS)
-    pitch, strength, inside = track_pitch(periodicity, pitches_semitones)
+    pitch, strength, inside = track_pitch(periodicity, valid, pitches_semitones)
     active = valid & (energy > ACTIVE_NATS)
     loudness = (LOUDNESS_EXPONENT * spectrum).exp().mean(2)
     shape = spectral_contours(spectrum)
@@ -132,11 +132,14 @@ def band_energies(spectrum: Tensor) -> Tensor:
     )
 
 
-def track_pitch(periodicity: Tensor, pitches_semitones: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def track_pitch(
+    periodicity: Tensor, valid: Tensor, pitches_semitones: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The pitch of each frame: the highest peak of the smoothed autocorrelation.
 
     Args:
         periodicity: shape (n_utterances, n_frames, n_pitches).
+        valid: bool, shape (n_utterances, n_frames), False where a frame is padding.
         pitches_semitones: shape (n_pitches,), evenly spaced.
 
     Returns:
@@ -145,7 +148,8 @@ def track_pitch(periodicity: Tensor, pitches_semitones: Tensor) -> tuple[Tensor,
     """
     n_pitches = periodicity.shape[2]
     before = torch.cat([periodicity[:, :1], periodicity[:, :-1]], dim=1)
-    after = torch.cat([periodicity[:, 1:], periodicity[:, -1:]], dim=1)
+    follows = torch.nn.functional.pad(valid[:, 1:], (0, 1))[..., None]
+    after = torch.where(follows, periodicity.roll(-1, dims=1), periodicity)
     tilt = LONG_LAG_PENALTY * torch.linspace(-1, 1, n_pitches).to(periodicity)
     peak = ((before + 2 * periodicity + after) / 4 + tilt).argmax(2, keepdim=True)
     inner = peak.clamp(1, n_pitches - 2)

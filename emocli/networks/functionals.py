@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from emocli.networks.contours import Contours, contours, masked_moments, masked_quantile
 from emocli.networks.logmel import FrontEndConfig
 
+VERSION = 2
+"""Counts up when the same frames give other functionals."""
 N_SPECTRAL = 45
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LARGEST_STEP_SEMITONES = 4.0
@@ -159,4 +161,5 @@ def _n_peaks(loudness: Tensor, valid: Tensor) -> Tensor:
     mean, _ = masked_moments(smooth[..., None], valid)
     inner = smooth[:, 1:-1]
     peak = (inner > smooth[:, :-2]) & (inner >= smooth[:, 2:]) & (inner > 0.6 * mean)
-    return (peak & valid[:, 1:-1]).sum(1).to(loudness)
+    # Not the last frame, although padding follows it in some batches and nothing in others.
+    return (peak & valid[:, 2:]).sum(1).to(loudness)

@@ -102,9 +102,15 @@ def cross_validate(prepared: Data, progress: Progress | None = None) -> Trained:
 def leave_each_corpus_out(prepared: Data, progress: Progress | None = None) -> Trained:
     """Predictions for every corpus by a network that was trained on the others.
 
+    A temperature that the recipe wants fitted is 1 here, for nothing of the corpus may be known.
+
     Raises:
         RecipeError: there is but one corpus, or two share a speaker.
     """
+    recipe = prepared.recipe
+    if isinstance(recipe.temperature, str):
+        recipe = dataclasses.replace(recipe, temperature=1.0)
+    prepared = dataclasses.replace(prepared, recipe=recipe)
     return _validated(prepared, leave_corpus_out(prepared.utterances), progress)
 
 

@@ -98,4 +98,6 @@ def card(recipe: Recipe, utterances: Sequence[Utterance], figures: Mapping[str, 
     if figures:
         lines += ["", "## Measured on speakers it had not heard", ""]
         lines += [f"- {what}: {value:.3f}" for what, value in figures.items()]
+    if recipe.notes:
+        lines += ["", recipe.notes.strip()]
     return "\n".join(lines) + "\n"

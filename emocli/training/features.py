@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emocli.errors import RecipeError
 from emocli.networks.functionals import N_FUNCTIONALS, Functionals
+from emocli.networks.functionals import VERSION as FUNCTIONALS_VERSION
 from emocli.networks.logmel import FrontEndConfig, LogMelPitch, pad_frames
 from emocli.training.augment import augment_waveform
 from emocli.training.data import Utterance
@@ -146,7 +147,7 @@ def _frames(
 def _cached_functionals(
     frames: Sequence[NDArray[np.float16]], keys: Sequence[str], config: FrontEndConfig, cache: Path
 ) -> NDArray[np.float32]:
-    name = sha256("".join([str(N_FUNCTIONALS), *keys]).encode()).hexdigest()
+    name = sha256("".join([str(FUNCTIONALS_VERSION), *keys]).encode()).hexdigest()
     path = cache / "functionals" / f"{name}.npy"
     if path.is_file():
         return np.asarray(np.load(path))

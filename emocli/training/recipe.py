@@ -13,6 +13,7 @@ from typing import Any
 
 from emocli.errors import LabelMismatch, RecipeError
 from emocli.labels import canonical_labels
+from emocli.networks.functionals import VERSION as FUNCTIONALS_VERSION
 from emocli.networks.logmel import FrontEndConfig
 
 MEMBER_KINDS = ("discriminant", "perceptron", "convolutional")
@@ -159,6 +160,7 @@ class Recipe:
         temperature: divides the logits; ``"held-out"`` fits it to held-out speakers.
         licence: of the weights.
         description: what the model is, for its card.
+        notes: what else the card shall say, in Markdown.
         split: who is held out.
         augmentation: altered copies.
         front_end: how frames are made.
@@ -174,6 +176,7 @@ class Recipe:
     temperature: float | str = 1.0
     licence: str = ""
     description: str = ""
+    notes: str = ""
     split: SplitRecipe = field(default_factory=SplitRecipe)
     augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
@@ -194,7 +197,9 @@ class Recipe:
         """A hash of what one member's weights depend on; the weight of its vote is not of it."""
         content = dataclasses.asdict(self.members[index])
         del content["weight"]
-        return _hash([index, content])
+        if content["kind"] == "convolutional":
+            return _hash([index, content])
+        return _hash([index, content, FUNCTIONALS_VERSION])
 
 
 def _hash(content: Any) -> str:

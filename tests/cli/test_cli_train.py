@@ -18,6 +18,7 @@ output = "made"
 temperature = "held-out"
 licence = "CC0"
 description = "Two emotions."
+notes = "Of tones."
 
 [split]
 folds = 2
@@ -110,6 +111,7 @@ def test_the_card_says_what_it_was_trained_on_and_how_it_did(made):
     text = (made[0] / "README.md").read_text()
     assert "| one | 12 | 2 | 6 angry, 6 sad |" in text
     assert "Licence of the weights: CC0." in text
+    assert text.endswith("\n\nOf tones.\n")
     assert re.search(r"- UAR two: \d\.\d{3}", text)
 
 

@@ -52,7 +52,9 @@ def test_pitch_of_a_glide_rises(functionals):
     waveform = sum(np.sin(k * phase) / k for k in range(1, 8)).astype(np.float32)
     frames = LogMelPitch(CONFIG)(torch.from_numpy(waveform))
     pitch, strength, inside = track_pitch(
-        frames[None, :, 64:], torch.from_numpy(CONFIG.pitches_semitones)
+        frames[None, :, 64:],
+        torch.ones(1, len(frames), dtype=torch.bool),
+        torch.from_numpy(CONFIG.pitches_semitones),
     )
     assert inside.all()
     assert strength.min() > 0.3

@@ -70,8 +70,8 @@ def test_fingerprints_change_with_what_decides_the_weights():
          'r.toml: split.folds is 0, expected at least 2 for temperature = "held-out". '
          "Change the recipe."),
         ({"members": [{"kind": "oracle"}]},
-         "r.toml: members[0].kind is 'oracle', expected perceptron or convolutional. "
-         "Change the recipe."),
+         "r.toml: members[0].kind is 'oracle', expected discriminant or perceptron or "
+         "convolutional. Change the recipe."),
         ({"members": [{"kind": "perceptron", "epochs": 0}]},
          "r.toml: members[0].epochs is 0, expected 1 or more. Change the recipe."),
         ({"members": [{"kind": "perceptron", "batch_size": 1}]},
@@ -85,7 +85,7 @@ def test_fingerprints_change_with_what_decides_the_weights():
          "r.toml: members[0].channels is 9, expected a multiple of heads. Change the recipe."),
         ({"colour": 1},
          "r.toml: colour is no key of a recipe, expected one of name, labels, data, members, "
-         "auxiliary_labels, seed, output, temperature, licence, description, split, "
+         "auxiliary_labels, seed, output, temperature, licence, description, notes, split, "
          "augmentation, front_end. Correct or delete it."),
         ({"data": [{"name": "own"}]}, "r.toml: data[0].table is missing. Add it."),
         ({"seed": "x"}, "r.toml: seed is 'x' (str), expected int. Correct it."),
