@@ -14,7 +14,8 @@ from emocli.cli.progress import clock
 from emocli.label_tracks import Mark, marks_of
 from emocli.table import PredictionTable
 
-STRIP_CELLS = 60
+STRIP_CELLS = 48
+"""Leaves room for a name of 19 letters on a terminal of 80 columns."""
 COLOURS = {
     "angry": "red",
     "happy": "yellow",

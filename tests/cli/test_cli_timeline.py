@@ -252,7 +252,7 @@ def test_a_strip_on_the_terminal(talk):
     assert done.stdout.splitlines()[0].split()[:3] == ["file", "start", "end"]
     drawn = done.stderr.splitlines()[0]
     assert drawn.split() == ["talk.wav", "▏angry", "▏happy", "▏angry", "0:00-0:08"]
-    assert drawn.index("▏happy") - drawn.index("▏angry") == 15  # a quarter of 60 cells
+    assert drawn.index("▏happy") - drawn.index("▏angry") == 12  # a quarter of 48 cells
     assert "fake  emotion moves by 0." in done.stderr
     quiet = run(talk, *WINDOWS, "-f", "table", "-q", env={"COLUMNS": "120"})
     assert "talk.wav  ▏" not in quiet.stderr

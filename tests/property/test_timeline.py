@@ -123,6 +123,7 @@ def covered(table):
     return counts
 
 
+@settings(max_examples=50)
 @given(timelines(), st.floats(0, 4))
 def test_segments_tile_the_windows(table, min_seconds):
     for found in (meet(table), segmented(table, min_seconds)):
@@ -134,6 +135,7 @@ def test_segments_tile_the_windows(table, min_seconds):
         np.testing.assert_allclose(np.nansum(found.probs, axis=1), 1, atol=1e-9)
 
 
+@settings(max_examples=50)
 @given(timelines(), st.floats(0, 4))
 def test_segments_that_touch_have_other_labels_and_are_long_enough(table, min_seconds):
     found = segmented(table, min_seconds)
@@ -144,6 +146,7 @@ def test_segments_that_touch_have_other_labels_and_are_long_enough(table, min_se
     assert ((ends - starts >= min_seconds - 0.002) | alone).all()
 
 
+@settings(max_examples=50)
 @given(timelines())
 def test_segments_of_segments_are_the_same(table):
     once = segmented(table)
