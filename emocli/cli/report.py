@@ -142,7 +142,7 @@ def report(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """One page with everything there is to see: pictures, recordings to listen to, what to doubt.
+    """One page to look at, listen to and send on.
 
     The page needs no network and can be sent as it is. Its list can be sorted and searched, plays
     recordings that lie beside the page, and opens at the point that is selected in a picture.
@@ -205,11 +205,15 @@ def _check_destination(output: str, plot: str | None) -> None:
         )
     if plot is not None and output != STDIN:
         raise typer.BadParameter("--plot draws one picture instead of the page that -o names")
-    if plot is None and output == STDIN and sys.stdout.isatty():
+    if plot is None and output == STDIN and _is_terminal():
         raise TableError(
             "A report is a page for browsers and standard output is a terminal, expected a file "
             "or a pipe. Add -o report.html."
         )
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _shown(path: str, pipe: str = "standard input") -> str:

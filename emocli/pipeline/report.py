@@ -14,7 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.errors import AudioError, ModelError
+from emocli.errors import AudioError, ModelError, TableError
 from emocli.fusion.entropy_selection import EntropySelection
 from emocli.fusion.storage import ARROW
 from emocli.metrics.evaluation import Evaluation
@@ -58,8 +58,14 @@ def systems_of(tables: Sequence[tuple[str, PredictionTable]], sources: Sources) 
         sources: what else is known.
 
     Raises:
-        TableError: a table and the truth do not join.
+        TableError: a table has no rows, or a table and the truth do not join.
     """
+    for name, table in tables:
+        if not len(table):
+            raise TableError(
+                f"{name}: no rows, expected at least one prediction. "
+                f"Check that the command before it found recordings."
+            )
     return [system for name, table in tables for system in _of_table(name, table, sources)]
 
 

@@ -20,6 +20,7 @@ from emocli.report.svg import (
     line,
     name_width,
     path,
+    shortened,
     spelled,
     title,
 )
@@ -50,7 +51,7 @@ def label_counts(
     for row, (name, slot) in enumerate(zip(labels, palette.slots(labels), strict=True)):
         top = 6 + row * ROW
         count = predicted[row]
-        parts.append(label(left - 10, top + 16, name, "end"))
+        parts.append(label(left - 10, top + 16, shortened(name), "end"))
         parts.append(
             element(
                 "rect",

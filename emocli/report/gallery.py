@@ -19,6 +19,8 @@ N_GROUPS = 40
 N_RINGS = 2_000
 """Changed predictions that are ringed; more would hide one another."""
 
+_GROUP_FIGURES = (("UAR", "uar"), ("accuracy", "accuracy"))
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -148,10 +150,14 @@ def group_pictures(system: System) -> Iterator[Picture]:
         order = sorted(found, key=lambda name: (_recall(found[name]), name))[:N_GROUPS]
         values = {
             title: [found[name].get(figure, float("nan")) for name in order]
-            for title, figure in (("UAR", "uar"), ("accuracy", "accuracy"))
+            for title, figure in _GROUP_FIGURES
         }
         if len(found) < 2 or all(np.isnan(values["UAR"])):
             continue
+        spread = system.verdict.evaluation.spread[column]
+        means = {
+            title: spread[figure]["mean"] for title, figure in _GROUP_FIGURES if figure in spread
+        }
         sizes = [int(found[name]["n"]) for name in order]
         caption = (
             f"Each {column} with its number of recordings, the lowest UAR first. Broken lines: "
@@ -159,7 +165,7 @@ def group_pictures(system: System) -> Iterator[Picture]:
         )
         if len(found) > N_GROUPS:
             caption += f" The lowest {N_GROUPS} of {len(found)}."
-        drawing = truth_figures.groups(order, sizes, values)
+        drawing = truth_figures.groups(order, sizes, values, means)
         yield Picture("speakers", f"By {column}", caption, drawing)
 
 

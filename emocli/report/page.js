@@ -59,9 +59,10 @@
     (haystacks[row] ??= [files[rows.file[row]], labels[rows.label[row]] || "", ...columns.map((column) => cell(column, row) ?? "")]
       .join("\n").toLowerCase());
 
+  const { compare: collate } = new Intl.Collator(undefined, { numeric: true });
   const compare = (a, b) => {
     if (a === null || b === null) return (a === null) - (b === null);
-    return typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true }) : a - b;
+    return typeof a === "string" ? collate(a, b) : a - b;
   };
 
   function arrange() {

@@ -19,7 +19,4 @@ def as_png(drawing: str) -> bytes:
             "PNG needs the package resvg-py, which is not installed. "
             'Install it with pip install "emocli[plot]", or name a file that ends in .svg.'
         ) from None
-    return bytes(resvg_py.svg_to_bytes(svg_string=drawing, zoom=ZOOM, sans_serif_family=_SANS))
-
-
-_SANS = "DejaVu Sans"
+    return bytes(resvg_py.svg_to_bytes(svg_string=drawing, zoom=ZOOM))

@@ -13,6 +13,8 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LONGEST_NAME = 22
+"""Letters of a name beside a bar or a row."""
 WIDTH = 440
 """Width of a drawing: on a phone of 390 pixels its 13-pixel letters are still 10 pixels high."""
 TITLE_HEIGHT = 40
@@ -155,10 +157,23 @@ def joined(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
     return path(zip(x.tolist(), y.tolist(), strict=True))
 
 
+def shortened(text: str, limit: int = LONGEST_NAME) -> str:
+    """Text with its middle left out where it is longer than a number of letters.
+
+    Example:
+        >>> shortened("interviews/second recording.wav", 15)
+        'intervi…ing.wav'
+    """
+    if len(text) <= limit:
+        return text
+    rest = limit - 1
+    return f"{text[: (rest + 1) // 2]}…{text[-(rest // 2) :]}"
+
+
 def name_width(names: Sequence[str]) -> float:
     """Pixels that a column of names takes, within reason."""
-    longest = max((len(name) for name in names), default=0)
-    return min(max(20 + (LETTER + 0.6) * longest, 60), 190)
+    longest = min(max((len(name) for name in names), default=0), LONGEST_NAME)
+    return max(20 + (LETTER + 0.6) * longest, 60)
 
 
 def dots(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
@@ -234,13 +249,14 @@ def legend(
     """
     parts, x, y = [], left, top
     for class_, name in entries:
-        width = 30 + LETTER * len(name)
+        shown = shortened(name, 2 * LONGEST_NAME)
+        width = 30 + LETTER * len(shown)
         if x > left and x + width > right:
             x, y = left, y + 20
         parts.append(
             element("rect", x=x, y=y + 3, width=11, height=11, rx=3, class_=f"fill {class_}")
         )
-        parts.append(label(x + 17, y + 13, name, class_="key"))
+        parts.append(label(x + 17, y + 13, shown, class_="key"))
         x += width
     return "".join(parts), y + 20
 
@@ -257,7 +273,7 @@ def as_file(drawing: Drawing, heading: str) -> str:
     body = (
         element("style", escape(style))
         + element("rect", width=drawing.width, height=height, fill="#fff")
-        + label(16, 28, heading, class_="heading")
+        + label(16, 28, shortened(heading, 44), class_="heading")
         + element("g", drawing.body, transform=f"translate(0 {TITLE_HEIGHT})")
     )
     return _outer(drawing, height, body, sized=True) + "\n"

@@ -23,6 +23,7 @@ from emocli.report.svg import (
     legend,
     line,
     name_width,
+    shortened,
     ticks,
     title,
 )
@@ -67,10 +68,14 @@ def confusion(labels: Sequence[str], counts: NDArray[np.int64]) -> Drawing:
     """
     names = [*labels, "none"] if counts[:, -1].any() else list(labels)
     rows = np.flatnonzero(classification.support(counts))
-    left = name_width([*labels, "truth"])
-    slanted = max(len(name) for name in names) * LETTER > (RIGHT - left) / len(names) - 4
-    top = 40.0 + (max(len(name) for name in names) * LETTER * 0.6 if slanted else 0.0)
-    side = (RIGHT - left) / len(names)
+    left, right = name_width([*labels, "truth"]), RIGHT
+    longest = max(len(shortened(name)) for name in names) * LETTER
+    slanted = longest > (right - left) / len(names) - 4
+    top = 40.0
+    if slanted:  # headings rise to the right, by 38 degrees
+        top += longest * 0.62
+        right -= max(longest * 0.79 - (right - left) / len(names) / 2, 0.0)
+    side = (right - left) / len(names)
     height = min(side, 46.0)
     parts = [
         label(left - 10, top - 10, "truth", "end", "name"),
@@ -80,7 +85,7 @@ def confusion(labels: Sequence[str], counts: NDArray[np.int64]) -> Drawing:
         parts.append(_heading(left + (column + 0.5) * side, top - 10, name, slanted))
     for at, row in enumerate(rows.tolist()):
         y = top + at * height
-        parts.append(label(left - 10, y + height / 2 + 4, labels[row], "end"))
+        parts.append(label(left - 10, y + height / 2 + 4, shortened(labels[row]), "end"))
         total = int(counts[row].sum())
         for column, name in enumerate(names):
             place = (left + column * side, y, side, height)
@@ -93,7 +98,9 @@ def _heading(x: float, y: float, name: str, slanted: bool) -> str:
     if not slanted:
         return label(x, y, name, "middle", "small")
     return element(
-        "g", label(0, 0, name, class_="small"), transform=f"translate({x:.1f} {y:.1f}) rotate(-38)"
+        "g",
+        label(0, 0, shortened(name), class_="small"),
+        transform=f"translate({x:.1f} {y:.1f}) rotate(-38)",
     )
 
 
@@ -153,7 +160,7 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Dr
             LEFT, 314, f"share of predictions, up to {percent(float(share.max()))}", class_="name"
         )
     )
-    key, _ = legend([("good", "accuracy"), ("bad", "gap to confidence")], LEFT, 368, RIGHT)
+    key, _ = legend([("good", "accuracy"), ("bad", "mean confidence")], LEFT, 368, RIGHT)
     error = float(calibration.expected_calibration_error(sums))
     return Drawing(
         WIDTH,
@@ -164,13 +171,13 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Dr
 
 
 def _bin(panel: Panel, x: tuple[float, float], levels: tuple[float, float], told: str) -> str:
-    """Accuracy as a bar, and what confidence claims beyond it, or short of it, in pale."""
+    """Accuracy as a bar, the mean confidence as a line, and in pale what it claims too much."""
     said, happened = levels
     return element(
         "g",
         title(told),
         _bar(panel, x, (0.0, happened), "fill good"),
-        _bar(panel, x, (min(said, happened), max(said, happened)), "fill bad pale"),
+        _bar(panel, x, (happened, said), "fill bad pale") if said > happened else "",
         line(x[0], panel.y.at(said), x[1], panel.y.at(said), "line bad"),
     )
 
@@ -224,7 +231,10 @@ def _highest(coverage: NDArray[np.float64], risk: NDArray[np.float64]) -> float:
 
 
 def groups(
-    names: Sequence[str], sizes: Sequence[int], figures: Mapping[str, Sequence[float]]
+    names: Sequence[str],
+    sizes: Sequence[int],
+    figures: Mapping[str, Sequence[float]],
+    means: Mapping[str, float],
 ) -> Drawing:
     """Figures of each group, such as each speaker, on a line of its own.
 
@@ -232,37 +242,40 @@ def groups(
         names: of the groups.
         sizes: utterances of each.
         figures: one or two figures from 0 to 1 by title, a value for each group.
+        means: of the same figures, also over groups that are not drawn.
     """
-    left = name_width([f"{name} {size}" for name, size in zip(names, sizes, strict=True)])
+    shown = [
+        f"{shortened(name or '(empty)', 16)} {size:,}"
+        for name, size in zip(names, sizes, strict=True)
+    ]
+    left = name_width(shown)
     bottom = 34 + len(names) * 22.0
-    panel = Panel.of(left, 34, RIGHT - 6, bottom, _span(figures), (0.0, 1.0))
+    panel = Panel.of(
+        left, 34, RIGHT - 6, bottom, _span([*figures.values(), list(means.values())]), (0.0, 1.0)
+    )
     parts = []
     for value in ticks(panel.x.low, panel.x.high):
         at = panel.x.at(value)
         parts.append(line(at, 26, at, bottom, "grid"))
         parts.append(label(at, 18, percent(value), "middle", "tick"))
-    for turn, values in enumerate(figures.values()):
-        known = [value for value in values if value == value]
-        if known:
-            at = panel.x.at(sum(known) / len(known))
-            parts.append(line(at, 26, at, bottom, f"mean m{turn}"))
+    for turn, (figure, values) in enumerate(figures.items()):
+        at = panel.x.at(means[figure])
+        parts.append(line(at, 26, at, bottom, f"mean m{turn}"))
         for row, value in enumerate(values):
             if value == value:
                 parts.append(
                     _mark(panel.x.at(value), 45 + row * 22.0, turn, f"{names[row]}: {value:.3f}")
                 )
-    for row, (name, size) in enumerate(zip(names, sizes, strict=True)):
-        parts.append(
-            label(left - 10, 49 + row * 22.0, f"{name or '(empty)'} {size:,}", "end", "key")
-        )
+    for row, told in enumerate(shown):
+        parts.append(label(left - 10, 49 + row * 22.0, told, "end", "key"))
     entries = [(f"m{turn}", name) for turn, name in enumerate(figures)]
     key, end = legend(entries, 16, bottom + 10, RIGHT)
     return Drawing(WIDTH, end + 4, "".join(parts) + key, f"{len(names)} groups.")
 
 
-def _span(figures: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+def _span(figures: Sequence[Sequence[float]]) -> tuple[float, float]:
     """The tenths that hold all values with some room."""
-    known = [value for values in figures.values() for value in values if value == value]
+    known = [value for values in figures for value in values if value == value]
     low, high = min(known, default=0.0), max(known, default=1.0)
     return max(np.floor(low * 10 - 0.5) / 10, 0.0), min(np.ceil(high * 10 + 0.5) / 10, 1.0)
 
@@ -284,7 +297,7 @@ def transitions(exchanges: Sequence[Exchange]) -> Drawing:
     parts, known = [], False
     for row, (name, one) in enumerate(zip(names, exchanges, strict=True)):
         top = 6 + row * ROW
-        parts.append(label(left - 10, top + 16, name, "end"))
+        parts.append(label(left - 10, top + 16, shortened(name), "end"))
         known = known or one.corrected is not None
         x = left
         for class_, count in _worth(one):
