@@ -186,7 +186,7 @@ def report(
             audio=_audio(found, output, root, embed=embed_audio),
             cards=tuple(cards_of(systems)),
             warnings=tuple(warnings),
-            commands=tuple(_commands(context, tables, truth, truth_column)),
+            commands=tuple(_commands(context, tables, truth, sources.options)),
             made=_made(date.today()),
         )
     )
@@ -308,15 +308,23 @@ def _audio(
 
 
 def _commands(
-    context: typer.Context, tables: Sequence[str], truth: str | None, truth_column: str
+    context: typer.Context, tables: Sequence[str], truth: str | None, options: EvalOptions
 ) -> list[str]:
     """The command line that made the page, and the one that prints its figures."""
-    lines = [shlex.join(["emocli", *context.meta[ARGUMENTS]])]
+    lines = [["emocli", *context.meta[ARGUMENTS]]]
     if truth and STDIN not in (*tables, truth):
-        column = [] if truth_column == "emotion" else ["--truth-column", truth_column]
-        both = ["--allow-missing", "--ignore-extra"]
-        lines.append(shlex.join(["emocli", "eval", *tables, "--truth", truth, *column, *both]))
-    return lines
+        how = options.pairing
+        named = {"--truth-column": how.truth_column, "--match": how.match, "--root": how.root}
+        said = [
+            part
+            for flag, value in named.items()
+            if value not in (None, Pairing.truth_column, Pairing.match)
+            for part in (flag, str(value))
+        ]
+        said += [part for column in options.by for part in ("--by", column)]
+        said += ["--allow-missing", "--ignore-extra"]
+        lines.append(["emocli", "eval", *tables, "--truth", truth, *said])
+    return [shlex.join(line) for line in lines]
 
 
 def _made(day: date) -> str:

@@ -14,13 +14,21 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from emocli.calibration.tables import labels_of
 from emocli.errors import AudioError, ModelError, TableError
 from emocli.fusion.entropy_selection import EntropySelection
 from emocli.fusion.storage import ARROW
-from emocli.metrics.evaluation import Evaluation
+from emocli.labels import is_sentiment
 from emocli.models import registry
 from emocli.pipeline.evaluate import EvalOptions, evaluate
-from emocli.pipeline.pairing import Paired, evaluated_labels, pair, probability_columns, sample_of
+from emocli.pipeline.pairing import (
+    Paired,
+    evaluated_labels,
+    pair,
+    probability_columns,
+    sample_of,
+    true_emotions,
+)
 from emocli.report.content import Card, System, Verdict
 from emocli.report.truth_figures import Exchange
 from emocli.table import PredictionTable
@@ -70,50 +78,66 @@ def systems_of(tables: Sequence[tuple[str, PredictionTable]], sources: Sources) 
 
 
 def _of_table(name: str, table: PredictionTable, sources: Sources) -> list[System]:
-    verdicts = _verdicts(name, table, sources)
     models = table.column("model")
-    found = []
-    for model in dict.fromkeys(models.tolist()):
-        here = np.flatnonzero(models == model)
-        rows = table.select(here)
-        verdict, truth = verdicts.get(model), np.full(len(table), "", dtype=object)
-        if verdict is not None:
-            truth = verdict.truth
-            verdict = replace(verdict, truth=truth[here])
-        found.append(
-            System(
-                table=name,
-                model=model,
-                rows=rows,
-                labels=_labels(rows),
-                unsure=sources.unsure(rows),
-                verdict=verdict,
-                thresholds=_thresholds(sources.fuser, rows),
-                exchanges=exchanges_of(rows, truth[here] if verdict is not None else None),
-            )
-        )
-    return found
+    return [
+        _of_model(name, model, table.select(models == model), sources)
+        for model in dict.fromkeys(models.tolist())
+    ]
 
 
-def _labels(rows: PredictionTable) -> tuple[str, ...]:
-    """The labels that any row has a probability of."""
-    known = np.asarray(~np.isnan(rows.probs).all(axis=0))
-    return tuple(label for label, has in zip(rows.labels, known, strict=True) if has)
+def _of_model(name: str, model: str, rows: PredictionTable, sources: Sources) -> System:
+    labels = labels_of(rows)
+    verdict = _verdict(name, rows, labels, sources)
+    return System(
+        table=name,
+        model=model,
+        rows=rows,
+        labels=labels,
+        unsure=sources.unsure(rows),
+        verdict=verdict,
+        thresholds=_thresholds(sources.fuser, labels),
+        exchanges=exchanges_of(rows, verdict.truth if verdict is not None else None),
+    )
 
 
-def _verdicts(name: str, table: PredictionTable, sources: Sources) -> dict[str, Verdict]:
-    """What the truth says of each model of a table."""
+def _verdict(
+    name: str, rows: PredictionTable, labels: Sequence[str], sources: Sources
+) -> Verdict | None:
+    """What the truth says of the rows of one model; None where they do not speak of the same."""
     truth = sources.truth
-    if truth is None:
-        return {}
-    asked = _with_speakers(sources.options, table, truth)
+    if truth is None or _only_sentiments(labels, truth, sources.options.pairing.truth_column):
+        return None
+    asked = _with_speakers(sources.options, rows, truth)
     names = (name, sources.truth_name)
-    found = evaluate([(name, table)], truth, asked, truth_name=sources.truth_name)
-    pairs = pair(table, truth, asked.pairing, names=names)
-    return {
-        one.model: _verdict(one, evaluation, table, asked, sources.truth_name)
-        for one, evaluation in zip(pairs, found, strict=True)
-    }
+    (evaluation,) = evaluate([(name, rows)], truth, asked, truth_name=sources.truth_name)
+    (found,) = pair(rows, truth, asked.pairing, names=names)
+    known = evaluated_labels([found], asked.pairing)
+    sample = sample_of(found, known, probability_columns([found], known), asked.pairing)
+    judged = (sample.truth >= 0) & ~np.isnan(sample.confidence)
+    measures = {CONFIDENCE: sample.confidence[judged]}
+    entropy = found.predicted("entropy")[judged]
+    if judged.any() and not np.isnan(entropy).any():
+        measures[CERTAINTY] = -entropy
+    return Verdict(
+        evaluation=evaluation,
+        truth=_truth_by_row(found, rows),
+        right=sample.predicted[judged] == sample.truth[judged],
+        measures=measures,
+        truth_name=sources.truth_name,
+    )
+
+
+def _only_sentiments(labels: Sequence[str], truth: PredictionTable, column: str) -> bool:
+    """Whether sentiments would be held against emotions, which says nothing about either."""
+    return is_sentiment(labels) and not is_sentiment(true_emotions(truth, column).tolist())
+
+
+def _truth_by_row(found: Paired, rows: PredictionTable) -> NDArray[Any]:
+    """The true label of each row, ``""`` where there is none."""
+    truth = np.full(len(rows), "", dtype=object)
+    met = found.row >= 0
+    truth[np.flatnonzero(~rows.failed)[found.row[met]]] = found.emotions[met]
+    return truth
 
 
 def _with_speakers(
@@ -125,33 +149,11 @@ def _with_speakers(
     return replace(options, by=("speaker",))
 
 
-def _verdict(
-    found: Paired,
-    evaluation: Evaluation,
-    table: PredictionTable,
-    asked: EvalOptions,
-    truth_name: str,
-) -> Verdict:
-    labels = evaluated_labels([found], asked.pairing)
-    sample = sample_of(found, labels, probability_columns([found], labels), asked.pairing)
-    rows = (sample.truth >= 0) & ~np.isnan(sample.confidence)
-    measures = {CONFIDENCE: sample.confidence[rows]}
-    entropy = found.predicted("entropy")[rows]
-    if rows.any() and not np.isnan(entropy).any():
-        measures[CERTAINTY] = -entropy
-    truth = np.full(len(table), "", dtype=object)
-    usable = np.flatnonzero(~table.failed & (table.column("model") == found.model))
-    met = found.row >= 0
-    truth[usable[found.row[met]]] = found.emotions[met]
-    right = sample.predicted[rows] == sample.truth[rows]
-    return Verdict(evaluation, truth, right, measures, truth_name)
-
-
 def _thresholds(
-    fuser: EntropySelection | None, rows: PredictionTable
+    fuser: EntropySelection | None, labels: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
-    """Thresholds by label, for a table over the fuser's labels."""
-    if fuser is None or set(_labels(rows)) != set(fuser.labels):
+    """Thresholds by label, for a model with the fuser's labels."""
+    if fuser is None or set(labels) != set(fuser.labels):
         return {}
     return {
         label: (rule.entropy, rule.varentropy)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emocli.report import figures, truth_figures
 from emocli.report.content import System
-from emocli.report.svg import Drawing
+from emocli.report.svg import Drawing, counted
 from emocli.table import DIMENSIONS, PredictionTable
 
 N_TIMELINES = 24
@@ -179,11 +179,11 @@ def transition_pictures(system: System) -> Iterator[Picture]:
     if not system.exchanges:
         return
     total = sum(one.n for one in system.exchanges)
-    caption = f"{total:,} labels changed."
+    caption = f"{counted(total, 'label')} changed."
     if system.exchanges[0].corrected is not None:
         corrected = sum(one.corrected or 0 for one in system.exchanges)
         broken = sum(one.broken or 0 for one in system.exchanges)
-        caption = f"{total:,} labels changed: {corrected:,} corrected, {broken:,} broken."
+        caption = f"{counted(total, 'label')} changed: {corrected:,} corrected, {broken:,} broken."
     drawing = truth_figures.transitions(system.exchanges)
     yield Picture("transitions", "What the text changed", caption, drawing)
 

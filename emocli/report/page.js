@@ -196,7 +196,7 @@
     const others = [];
     for (let other = 0; other < n; other++) {
       if (other !== row && rows.file[other] === rows.file[row] && rows.system[other] !== rows.system[row] && rows.label[other] >= 0
-        && at(rows.start, other) === at(rows.start, row)) others.push(other);
+        && [null, at(rows.start, row)].includes(at(rows.start, other))) others.push(other);
     }
     if (others.length) parts.push(make("div", {}, make("h3", {}, "Other models"), make("dl", {}, ...others.slice(0, 20).flatMap((other) => [
       make("dt", {}, labels[rows.label[other]]), make("dd", {}, systems[rows.system[other]])]))));
@@ -299,6 +299,7 @@
 
   byId("order").replaceChildren(...Object.entries(keys).map(([key, { name }]) => make("option", { value: key }, name)));
   byId("order").addEventListener("change", (event) => { state.key = ""; sortBy(event.target.value); });
+  byId("flip").addEventListener("click", () => sortBy(state.key));
   byId("search").addEventListener("input", refresh);
   byId("label").addEventListener("change", refresh);
   byId("show").addEventListener("change", refresh);

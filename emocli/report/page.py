@@ -20,7 +20,7 @@ from emocli.metrics.evaluation import Evaluation, falls
 from emocli.report.content import Card, Report, System
 from emocli.report.gallery import N_TIMELINES, Picture, n_courses, pictures
 from emocli.report.rows import as_script, page_data
-from emocli.report.svg import clean, inline
+from emocli.report.svg import clean, counted, inline
 
 RANKED = {
     "uar": "UAR",
@@ -106,16 +106,6 @@ def _lead(report: Report) -> str:
     if len(report.systems) > 1:
         parts.append(f"by {len(report.systems)} models")
     return " ".join(parts) + "."
-
-
-def counted(n: int, what: str) -> str:
-    """A number with its noun.
-
-    Example:
-        >>> counted(1, "row"), counted(1200, "row")
-        ('1 row', '1,200 rows')
-    """
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 def _warnings(sentences: Sequence[str]) -> str:
@@ -276,7 +266,7 @@ def _card(card: Card) -> str:
 
 
 def _lines(content: str) -> str:
-    return "\n".join(text(one) for one in content.splitlines())
+    return "\n".join(text(one) for one in content.expandtabs().splitlines())
 
 
 def _made(report: Report) -> str:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from unicodedata import category
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -20,6 +21,8 @@ WIDTH = 440
 TITLE_HEIGHT = 40
 LETTER = 6.6
 """Mean width of a letter of 12 pixels, to tell how much room a name needs."""
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of text, by which a name can pretend to be another."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,10 @@ def spelled(value: object) -> str:
 
 
 def clean(text: str) -> str:
-    r"""Text that XML can hold: control characters and lone surrogates shown as escapes.
+    r"""Text that XML can hold and that keeps its order: what is unsafe is shown as escapes.
+
+    That is control characters, lone surrogates, code points without a meaning, and marks that
+    turn the direction of what follows.
 
     Example:
         >>> clean("a\x1b[31m.wav")
@@ -128,7 +134,11 @@ def clean(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c.encode("unicode_escape").decode() if _is_unsafe(c) else c for c in text)
+
+
+def _is_unsafe(character: str) -> bool:
+    return category(character) in ("Cc", "Cs", "Cn") or character in _TURNS
 
 
 def label(x: float, y: float, text: str, anchor: str = "start", class_: str | None = None) -> str:
@@ -234,6 +244,16 @@ def axes(
     if names[1]:
         parts.append(label(x.start, y.stop - 12, names[1], class_="name"))
     return "".join(parts)
+
+
+def counted(n: int, what: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "row"), counted(1200, "row")
+        ('1 row', '1,200 rows')
+    """
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
 def legend(

@@ -17,6 +17,7 @@ from emocli.report.svg import (
     Drawing,
     Panel,
     axes,
+    counted,
     element,
     joined,
     label,
@@ -320,7 +321,9 @@ def transitions(exchanges: Sequence[Exchange]) -> Drawing:
     entries = [("good", "corrected"), ("so-so", "wrong before and after"), ("bad", "broken")]
     key, end = legend(entries, 16, bottom, RIGHT) if known else ("", bottom)
     total = sum(one.n for one in exchanges)
-    return Drawing(WIDTH, end + 4, "".join(parts) + key, f"{total} labels exchanged by fusion.")
+    return Drawing(
+        WIDTH, end + 4, "".join(parts) + key, f"{counted(total, 'label')} exchanged by fusion."
+    )
 
 
 _WORTH = {

@@ -101,12 +101,15 @@ def test_command_lines_are_on_the_page(folder):
     ]
 
 
-def test_the_eval_line_names_another_column(folder):
+def test_the_eval_line_joins_in_the_same_way(folder):
     text = (folder / "t.csv").read_text().replace("emotion", "mood")
     (folder / "t.csv").write_text(text)
-    run("p.csv", "--truth", "t.csv", "--truth-column", "mood", "-o", "r.html", "-q")
+    named = ("--truth-column", "mood", "--match", "stem", "--by", "speaker")
+    run("p.csv", "--truth", "t.csv", *named, "-o", "r.html", "-q")
     page = (folder / "r.html").read_text()
-    assert "emocli eval p.csv --truth t.csv --truth-column mood --allow-missing" in page
+    assert (
+        "emocli eval p.csv --truth t.csv --truth-column mood --match stem --by speaker --a" in page
+    )
 
 
 def test_a_pipe_in_and_out(folder):
@@ -152,7 +155,7 @@ def test_a_picture_of_what_fusion_changed(folder):
     (folder / "p.csv").write_text(predictions(PREDICTED, "entropy-selection(m;t)", changed))
     done = run("p.csv", "--truth", "t.csv", "--plot", "x.svg", "--figure", "transitions", "-v")
     assert done.stderr == (
-        "x.svg: What the text changed. 1 labels changed: 0 corrected, 1 broken.\n"
+        "x.svg: What the text changed. 1 label changed: 0 corrected, 1 broken.\n"
     )
 
 

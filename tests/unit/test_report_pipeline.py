@@ -64,6 +64,14 @@ def test_rows_that_failed_stay_in_their_system():
     assert found.verdict.evaluation.n_missing == 1
 
 
+def test_sentiments_are_not_judged_by_emotions():
+    sentiments = PredictionTable.from_columns({"file": ["0.wav"], "p_negative": [1.0]})
+    (found,) = report.systems_of([("t", sentiments)], sources(truth=truth(["sad"])))
+    assert found.verdict is None
+    (found,) = report.systems_of([("t", sentiments)], sources(truth=truth(["negative"])))
+    assert found.verdict.right.tolist() == [True]
+
+
 def test_a_table_without_rows_is_refused():
     with pytest.raises(TableError) as caught:
         report.systems_of([("t.csv", PredictionTable.from_columns({"file": []}))], sources())
