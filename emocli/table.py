@@ -33,8 +33,14 @@ Tools print four or five digits, so eight rounded classes may be off by a few 1e
 scaled to sum to 1; a larger difference means that the figures are not posteriors.
 """
 
+DOUBTS = ("disagreement", "movement", "expected_entropy", "mutual_information")
+"""Figures of `emocli.calibration` on several opinions of one recording, in nats."""
+
 _FIGURES = frozenset(
-    ("start", "end", *MEASURES, *DIMENSIONS, "avg_logprob", "no_speech_prob", "compression_ratio")
+    (
+        *("start", "end", *MEASURES, *DIMENSIONS, *DOUBTS),
+        *("avg_logprob", "no_speech_prob", "compression_ratio"),
+    )
 )
 FIRST = 10
 """How many culprits an error lists."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli import posteriors
-from emocli.calibration.uncertainty import uncertainty, written
+from emocli.calibration.uncertainty import uncertainty
 from emocli.metrics.soft import jensen_shannon
 from emocli.table import PredictionTable
 
@@ -59,7 +59,7 @@ def with_disagreement(table: PredictionTable, probs: NDArray[np.float64]) -> Pre
     """
     apart = disagreement(probs)
     clash = np.where(np.isnan(apart), "", np.where(labels_clash(probs), "yes", "no"))
-    return table.with_columns({"disagreement": written(apart), "clash": clash})
+    return table.with_columns({"disagreement": apart, "clash": clash})
 
 
 def movement(table: PredictionTable) -> NDArray[np.float64]:
@@ -91,4 +91,4 @@ def movement(table: PredictionTable) -> NDArray[np.float64]:
 
 def with_movement(table: PredictionTable) -> PredictionTable:
     """A table of windows with a column ``movement``, in nats; empty for files of one window."""
-    return table.with_columns({"movement": written(movement(table))})
+    return table.with_columns({"movement": movement(table)})

@@ -81,12 +81,7 @@ def with_uncertainty(table: PredictionTable, probs: NDArray[np.float64]) -> Pred
     """
     parts = uncertainty(probs)
     columns = {
-        "expected_entropy": written(parts.expected),
-        "mutual_information": written(parts.mutual_information),
+        "expected_entropy": parts.expected,
+        "mutual_information": parts.mutual_information,
     }
     return table.with_columns(columns)
-
-
-def written(figures: NDArray[np.float64]) -> list[str]:
-    """Figures as text of nine significant digits; empty for NaN."""
-    return ["" if np.isnan(figure) else f"{figure:.9g}" for figure in figures.tolist()]

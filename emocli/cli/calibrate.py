@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +12,9 @@ from rich.table import Table
 
 from emocli.calibration.abstention import abstain
 from emocli.calibration.conformal import SetRule
-from emocli.calibration.storage import dump_calibration, load_calibration
-from emocli.calibration.tables import Calibration, apply_calibration
+from emocli.calibration.storage import dump_calibration
+from emocli.calibration.tables import apply_calibration
+from emocli.cli.confidence import AbstainAbove, AbstainBelow, read_calibration
 from emocli.cli.console import Talk, choose_format, emit
 from emocli.cli.options import (
     Format,
@@ -27,7 +27,6 @@ from emocli.cli.options import (
     Verbose,
 )
 from emocli.cli.render import prediction_table
-from emocli.errors import CalibrationError
 from emocli.pipeline.calibrate import (
     CalibrationOptions,
     CalibrationReport,
@@ -59,29 +58,6 @@ class Method(StrEnum):
     ISOTONIC = "isotonic"
     BETA = "beta"
     MEAN = "mean"
-
-
-AbstainAbove = Annotated[
-    float | None,
-    typer.Option(
-        "--abstain-above",
-        min=0.0,
-        metavar="H",
-        help="Leave out the label where the entropy is above H nats.",
-        rich_help_panel=APPLY_PANEL,
-    ),
-]
-AbstainBelow = Annotated[
-    float | None,
-    typer.Option(
-        "--abstain-below",
-        min=0.0,
-        max=1.0,
-        metavar="P",
-        help="Leave out the label where its probability is below P.",
-        rich_help_panel=APPLY_PANEL,
-    ),
-]
 
 
 def calibrate(
@@ -219,23 +195,6 @@ def calibrate(
     )
     _tell(report, talk)
     _write(dump_calibration(report.calibration), output)
-
-
-def read_calibration(path: str) -> Calibration:
-    """The calibration in a file.
-
-    Raises:
-        CalibrationError: the file cannot be read or is no calibration.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise CalibrationError(
-            f"{path}: cannot be read ({reason}), expected a calibration that emocli calibrate -o "
-            f"wrote. Check the path."
-        ) from None
-    return load_calibration(text, path)
 
 
 def _check_way(*, truth: str | None, applying: bool) -> None:

@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 
 from emocli import posteriors
+from emocli.calibration.disagreement import with_disagreement
+from emocli.cli.confidence import (
+    AbstainAbove,
+    AbstainBelow,
+    CalibrationFile,
+    calibrated,
+    withheld,
+)
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.options import (
     Format,
@@ -25,7 +33,7 @@ from emocli.cli.options import (
     Verbose,
 )
 from emocli.cli.render import prediction_table
-from emocli.errors import FuserError, TableError
+from emocli.errors import FuserError, LabelMismatch, TableError
 from emocli.fusion.entropy_selection import (
     NEVER,
     REFER,
@@ -49,6 +57,7 @@ from emocli.fusion.sides import (
     Side,
     align,
     align_rows,
+    common_posteriors,
     find_speech_and_text,
     restrict,
     split_models,
@@ -197,6 +206,9 @@ def fuse(
         typer.Option(metavar="TRUTH", help="Count what the text corrected and broke."),
     ] = None,
     truth_column: TruthColumn = "emotion",
+    calibration: CalibrationFile = None,
+    abstain_above: AbstainAbove = None,
+    abstain_below: AbstainBelow = None,
     match: MatchOption = Match.PATH,
     root: Root = None,
     output: Output = STDIN,
@@ -255,7 +267,9 @@ def fuse(
         if prior is not None and not isinstance(chosen, Ridge):
             figures = _for_mix(figures, chosen, prior, truth_column, talk)
         fused = trained_table(sides, chosen, figures)
-    emit(fused, output, kind, _readable)
+    fused = _compared(fused, sides)
+    fused = calibrated(fused, calibration, "the fused table")
+    emit(withheld(fused, abstain_above, abstain_below), output, kind, _readable)
     finish(int(fused.failed.sum()))
 
 
@@ -470,6 +484,16 @@ def _told(summary: Summary) -> str:
     for count, what in ((summary.alone, "from the text alone"), (summary.failed, "without any")):
         told += f"; {count} {what}" if count else ""
     return f"{told}."
+
+
+def _compared(fused: PredictionTable, sides: Sequence[Side]) -> PredictionTable:
+    """The fused table with the disagreement of the sides, where their labels can be compared."""
+    try:
+        _, probs = common_posteriors(sides)
+    except LabelMismatch:  # fusers that learn take sides of any labels
+        return fused
+    comparable = (~np.isnan(probs).all(axis=2)).sum(axis=0) > 1
+    return with_disagreement(fused, probs) if comparable.any() else fused
 
 
 def _readable(table: PredictionTable) -> RenderableType:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from emocli.cli import options, timeline
+from emocli.cli import confidence, options, timeline
 from emocli.cli.console import Talk, complain, emit, finish
 from emocli.cli.options import DType, batch_size_of
 from emocli.cli.progress import shown
@@ -38,6 +38,10 @@ def predict(
     segments: timeline.Segments = False,
     min_seconds: timeline.MinSeconds = None,
     speakers: timeline.Speakers = None,
+    calibration: confidence.CalibrationFile = None,
+    abstain_above: confidence.AbstainAbove = None,
+    abstain_below: confidence.AbstainBelow = None,
+    mc_dropout: confidence.Dropout = None,
     output: timeline.Output = STDIN,
     form: timeline.Format = None,
     device: options.Device = "auto",
@@ -65,6 +69,8 @@ def predict(
 
         emocli predict interview.flac --speakers interview.rttm
 
+        emocli predict recordings/ --calibration cal.json --abstain-below 0.5
+
         emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
     """
     talk = Talk(quiet, verbose)
@@ -82,7 +88,12 @@ def predict(
         for sentence in silent:
             talk.warn(sentence)
     recognizers = load_recognizers(
-        model, device=device, dtype=dtype.value, batch_size=size, offline=offline
+        model,
+        device=device,
+        dtype=dtype.value,
+        batch_size=size,
+        offline=offline,
+        mc_dropout=mc_dropout,
     )
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
@@ -95,7 +106,8 @@ def predict(
         talk.say(voice.sentence())
         for sentence in voice.details():
             talk.detail(sentence)
-    unshaped, table = table, shape_timeline(table, shape)
+    unshaped = confidence.calibrated(table, calibration, "the prediction")
+    table = confidence.withheld(shape_timeline(unshaped, shape), abstain_above, abstain_below)
     if places:
         timeline.write_tracks(table, places, kind)
     else:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
@@ -32,6 +33,11 @@ class CompactRecognizer:
     def __init__(self, card: ModelCard, network: CompactNetwork) -> None:
         self.card = card
         self._network = network.eval()
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself."""
+        return self._network
 
     def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, 4 or as many labels as there are).

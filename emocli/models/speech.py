@@ -121,6 +121,11 @@ class SpeechRecognizer:
         self._norms = _mask_norms(network.module) if self._mixed else []
         network.module.to(device=device, dtype=dtype).eval()
 
+    @property
+    def module(self) -> nn.Module:
+        """The network itself."""
+        return self._network.module
+
     def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Scores of waveforms; see `Recognizer.logits`.
 

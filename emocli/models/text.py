@@ -56,6 +56,11 @@ class TextRecognizer:
         self._device = device
         self._batch_size = batch_size
 
+    @property
+    def module(self) -> Any:
+        """The network itself."""
+        return self._network
+
     def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
         """Scores of texts; see `Recognizer.logits`.
 

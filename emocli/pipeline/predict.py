@@ -27,6 +27,7 @@ def predict(
     segments: bool = False,
     min_seconds: float = 0.0,
     speakers: str | None = None,
+    mc_dropout: int | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -50,6 +51,8 @@ def predict(
         segments: one row for each stretch of windows of one label; implies ``windows``.
         min_seconds: shortest segment, where it touches another.
         speakers: an RTTM file, a table, or ``"pyannote"``: one row for each turn of a speaker.
+        mc_dropout: ask the model this often with dropout on, for ``expected_entropy`` and
+            ``mutual_information``; None for one answer without dropout.
         batch_size: most utterances or windows at once; None for a size that suits the model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
@@ -85,7 +88,12 @@ def predict(
         for sentence in remarks:
             remark(sentence)
     recognizers = load_recognizers(
-        model, device=device, dtype=dtype, batch_size=batch_size, offline=offline
+        model,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        offline=offline,
+        mc_dropout=mc_dropout,
     )
     options = PredictOptions(
         windows or segments, window_seconds, hop_seconds, batch_size, voice=voice
@@ -104,6 +112,7 @@ def load_recognizers(
     dtype: str = "auto",
     batch_size: int | None = None,
     offline: bool = False,
+    mc_dropout: int | None = None,
 ) -> list[Recognizer]:
     """The models of one or several names, loaded, each once; the options are those of `predict`.
 
@@ -114,10 +123,15 @@ def load_recognizers(
     from emocli.models.registry import resolve
 
     names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
-    return [
+    loaded = [
         resolve(name, device=device, dtype=dtype, batch_size=batch_size, offline=offline)
         for name in names
     ]
+    if mc_dropout is None:
+        return loaded
+    from emocli.models.dropout import DropoutDraws
+
+    return [DropoutDraws(one, mc_dropout) for one in loaded]
 
 
 def predict_rows(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emocli import posteriors
 from emocli.audio.quality import join_remarks
+from emocli.calibration.uncertainty import uncertainty
 from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.inputs import Utterance
@@ -19,7 +20,10 @@ from emocli.table import PROBABILITY_PREFIX
 Row = dict[str, Any]
 
 Score = NDArray[np.float64] | str
-"""Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none."""
+"""Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none.
+
+Of a model that answers several times, shape (n_draws, n_outputs).
+"""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ def _score_batch(recognizer: Recognizer, contents: Sequence[Any]) -> list[Score]
 
 
 def _scores(outputs: NDArray[np.float64], card: ModelCard) -> list[Score]:
-    """Scores of a model's outputs, shape (n_utterances, n_outputs)."""
-    finite = np.asarray(np.isfinite(outputs).all(axis=1))
-    values = np.where(finite[:, np.newaxis], outputs, 0.0)
+    """Scores of a model's outputs, shape (n_utterances, ..., n_outputs)."""
+    finite = np.asarray(np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))
+    values = np.where(finite.reshape(-1, *[1] * (outputs.ndim - 1)), outputs, 0.0)
     if card.labels:
         make = posteriors.sigmoid_posterior if card.multi_label else posteriors.softmax
         values = make(values)
@@ -158,8 +162,16 @@ def _rounded(seconds: float | None) -> float:
     return math.nan if seconds is None else round(seconds, 3)
 
 
-def _emotions(probs: NDArray[np.float64], labels: Sequence[str]) -> Row:
+def _emotions(values: NDArray[np.float64], labels: Sequence[str]) -> Row:
     """Label, posterior and what follows from it; empty where the posterior is NaN."""
+    if values.ndim > 1:
+        parts = uncertainty(values[:, np.newaxis])
+        return {
+            **_emotions(values.mean(axis=0), labels),
+            "expected_entropy": float(parts.expected[0]),
+            "mutual_information": float(parts.mutual_information[0]),
+        }
+    probs = values
     best = int(posteriors.top(probs))
     return {
         "label": labels[best] if best >= 0 else "",

@@ -72,13 +72,13 @@ def test_the_mean_is_the_default(folder):
     header, first, *_ = csv.reader(done.stdout.splitlines())
     assert header == [
         "file", "model", "label", "p_angry", "p_happy", "p_neutral", "p_sad", "entropy",
-        "varentropy", "margin", "speaker",
+        "varentropy", "margin", "speaker", "disagreement", "clash",
     ]  # fmt: skip
     # Negative has (1 - 0.9) / 2 = 0.05, of which 0.97 / 0.98 are angry: (0.97 + 0.0494898) / 2.
     assert first[:7] == [
         "a.wav", "mean(builtin,text)", "angry", "0.509744898", "0.455", "0.03", "0.00525510204",
     ]  # fmt: skip
-    assert first[-1] == "x"
+    assert first[-3:] == ["x", first[-2], "yes"]
 
 
 @pytest.mark.parametrize("method", ["mean", "product", "entropy-weighted", "max-confidence"])
@@ -158,7 +158,10 @@ def test_fit_save_and_fuse_again(folder):
     again = run("speech.csv", "text.csv", "--fuser", "fuser.json", "-q")
     assert (again.exit_code, again.stderr) == (0, "")
     assert again.stdout == (folder / "fitted.csv").read_text()
-    assert list(read_table("fitted.csv").columns)[-5:] == [
+    added = [
+        name for name in read_table("fitted.csv").columns if name not in ("disagreement", "clash")
+    ]
+    assert added[-5:] == [
         "source", "consulted", "changed", "speech_label", "text_label",
     ]  # fmt: skip
 
