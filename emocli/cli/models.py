@@ -95,7 +95,9 @@ def show(
         table.add_row(field, plain(value))
     out().print(table)
     if listing.text:
-        out().print(f"\n{plain(listing.text)}")
+        out().print()
+        for line in listing.text.splitlines():
+            out().print(plain(line), soft_wrap=True)
 
 
 @app.command()
