@@ -50,36 +50,23 @@ def label_counts(
     parts = []
     for row, (name, slot) in enumerate(zip(labels, palette.slots(labels), strict=True)):
         top = 6 + row * ROW
-        count = predicted[row]
+        counts = (predicted[row], true[row] if true is not None else 0)
         parts.append(label(left - 10, top + 16, shortened(name), "end"))
-        parts.append(
-            element(
-                "rect",
-                x=left,
-                y=top + 3,
-                width=max(count * scale, 1.0),
-                height=18,
-                rx=3,
-                class_=f"fill c{slot}",
-            )
-        )
+        parts.append(_count_bar((left, top), counts[0] * scale, slot))
         if true is not None:
-            at = left + true[row] * scale
+            at = left + counts[1] * scale
             parts.append(line(at, top, at, top + 24, "rings"))
-        shown = max(count, true[row] if true else 0)
-        parts.append(
-            label(
-                left + shown * scale + 8,
-                top + 16,
-                f"{count:,} · {count / total:.0%}",
-                "start",
-                "small",
-            )
-        )
-    summary = "Predicted: " + ", ".join(
-        f"{name} {count}" for name, count in zip(labels, predicted, strict=True)
-    )
+        told = f"{counts[0]:,} · {counts[0] / total:.0%}"
+        parts.append(label(left + max(counts) * scale + 8, top + 16, told, "start", "small"))
+    pairs = zip(labels, predicted, strict=True)
+    summary = "Predicted: " + ", ".join(f"{name} {count}" for name, count in pairs)
     return Drawing(WIDTH, 12 + ROW * max(len(labels), 1), "".join(parts), summary)
+
+
+def _count_bar(place: tuple[float, float], length: float, slot: int) -> str:
+    x, y = place
+    width = max(length, 1.0)
+    return element("rect", x=x, y=y + 3, width=width, height=18, rx=3, class_=f"fill c{slot}")
 
 
 def entropy_scatter(
@@ -232,17 +219,12 @@ def timeline(
         ),
         label(LEFT, 16, "label, and probabilities below", class_="name"),
     ]
-    upper = np.cumsum(np.nan_to_num(probs), axis=1)
-    lower = upper - np.nan_to_num(probs)
-    for column, slot in enumerate(colours):
-        d = _boxes(x0, x1, panel.y(upper[:, column]), panel.y(lower[:, column]))
-        parts.append(element("path", d=d, class_=f"fill c{slot}"))
-    strip = (np.full(len(top), 27.0), np.full(len(top), 36.0))
+    parts += _stack(panel, x0, x1, np.nan_to_num(probs), colours)
     for name, slot in zip(labels, colours, strict=True):
         rows = np.array([one == name for one in top], dtype=bool)
-        if rows.any():
-            d = _boxes(x0[rows], x1[rows], strip[0][rows], strip[1][rows])
-            parts.append(element("path", d=d, class_=f"fill c{slot}"))
+        level = np.ones(int(rows.sum()))
+        d = _boxes(x0[rows], x1[rows], 27.0 * level, 36.0 * level)
+        parts.append(element("path", d=d, class_=f"fill c{slot}") if d else "")
     shown = [
         (f"c{slot}", name)
         for column, (name, slot) in enumerate(zip(labels, colours, strict=True))
@@ -256,6 +238,26 @@ def timeline(
         f"Emotion over {len(starts)} windows.",
         _scales("timeline", panel),
     )
+
+
+def _stack(
+    panel: Panel,
+    x0: NDArray[np.float64],
+    x1: NDArray[np.float64],
+    probs: NDArray[np.float64],
+    colours: Sequence[int],
+) -> list[str]:
+    """One path for each label, on top of those before it."""
+    upper = np.cumsum(probs, axis=1)
+    tops, bottoms = panel.y(upper), panel.y(upper - probs)
+    return [
+        element(
+            "path",
+            d=_boxes(x0, x1, tops[:, column], bottoms[:, column]),
+            class_=f"fill c{slot}",
+        )
+        for column, slot in enumerate(colours)
+    ]
 
 
 def _edges(

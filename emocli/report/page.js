@@ -268,21 +268,40 @@
     scatter: (row) => rows.entropy.length ? [rows.entropy[row] / 1000, rows.varentropy[row] / 1000] : [null, null],
     dimensions: (row) => [cell(named.valence, row), cell(named.arousal, row)],
   };
-  for (const svg of document.querySelectorAll("svg[data-kind]")) {
+  function pointed(svg, event) {
     const system = Number(svg.closest(".system").dataset.system);
+    const place = value(svg, event);
+    if (svg.dataset.kind !== "timeline") return nearest(system, place, pairs[svg.dataset.kind]);
+    const file = Number(svg.closest("figure").dataset.file);
+    return rows.file.findIndex((own, row) => own === file && rows.system[row] === system
+      && rows.start[row] / 1000 <= place.x.value && place.x.value < rows.end[row] / 1000);
+  }
+  const hint = byId("hint");
+  function tell(row, event) {
+    hint.hidden = row < 0;
+    if (row < 0) return;
+    const label = rows.label[row];
+    const sure = share(label, row);
+    hint.textContent = [files[rows.file[row]], times(row), label < 0 ? "" : `${labels[label]}${sure === null ? "" : ` ${(sure / 10).toFixed(0)}%`}`]
+      .filter(Boolean).join(" · ");
+    hint.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - hint.offsetWidth - 8))}px`;
+    hint.style.top = `${event.clientY + 18}px`;
+  }
+  for (const svg of document.querySelectorAll("svg[data-kind]")) {
     svg.addEventListener("click", (event) => {
-      const place = value(svg, event);
-      let row = -1;
-      if (svg.dataset.kind === "timeline") {
-        const file = Number(svg.closest("figure").dataset.file);
-        for (let other = 0; other < n && row < 0; other++) {
-          if (rows.system[other] === system && rows.file[other] === file
-            && rows.start[other] / 1000 <= place.x.value && place.x.value < rows.end[other] / 1000) row = other;
-        }
-      } else row = nearest(system, place, pairs[svg.dataset.kind]);
+      const row = pointed(svg, event);
+      hint.hidden = true;
       if (row >= 0) jump(row);
     });
+    let waiting = false;
+    svg.addEventListener("pointermove", (event) => {
+      if (waiting || event.pointerType === "touch") return;
+      waiting = true;
+      requestAnimationFrame(() => { waiting = false; tell(pointed(svg, event), event); });
+    });
+    svg.addEventListener("pointerleave", () => requestAnimationFrame(() => { hint.hidden = true; }));
   }
+  document.addEventListener("scroll", () => { hint.hidden = true; }, { passive: true });
 
   function choose(system) {
     state.system = system;

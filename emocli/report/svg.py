@@ -283,7 +283,8 @@ def legend(
 
 def inline(drawing: Drawing) -> str:
     """The drawing as an element of a page."""
-    return _outer(drawing, drawing.height, drawing.body)
+    box = (drawing.width, drawing.height)
+    return _outer(drawing, box, drawing.body, aria_label=drawing.summary)
 
 
 def as_file(drawing: Drawing, heading: str) -> str:
@@ -291,23 +292,24 @@ def as_file(drawing: Drawing, heading: str) -> str:
     height = drawing.height + TITLE_HEIGHT
     style = files("emocli.report").joinpath("figure.css").read_text("utf-8")
     body = (
-        element("style", escape(style))
+        title(drawing.summary)
+        + element("style", escape(style))
         + element("rect", width=drawing.width, height=height, fill="#fff")
         + label(16, 28, shortened(heading, 44), class_="heading")
         + element("g", drawing.body, transform=f"translate(0 {TITLE_HEIGHT})")
     )
-    return _outer(drawing, height, body, sized=True) + "\n"
+    box = (drawing.width, height)
+    return _outer(drawing, box, body, width=box[0], height=box[1]) + "\n"
 
 
-def _outer(drawing: Drawing, height: float, body: str, *, sized: bool = False) -> str:
+def _outer(drawing: Drawing, box: tuple[float, float], body: str, **more: object) -> str:
     return element(
         "svg",
-        title(drawing.summary) + body,
+        body,
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {spelled(drawing.width)} {spelled(height)}",
+        viewBox=f"0 0 {spelled(box[0])} {spelled(box[1])}",
         class_="figure",
         role="img",
         **dict(drawing.attributes),
-        width=drawing.width if sized else None,
-        height=height if sized else None,
+        **more,
     )

@@ -293,37 +293,32 @@ def transitions(exchanges: Sequence[Exchange]) -> Drawing:
     """
     names = [f"{one.before} → {one.after}" for one in exchanges]
     left = name_width(names)
-    most = max((one.n for one in exchanges), default=1)
-    scale = (RIGHT - 40 - left) / most
-    parts, known = [], False
-    for row, (name, one) in enumerate(zip(names, exchanges, strict=True)):
-        top = 6 + row * ROW
-        parts.append(label(left - 10, top + 16, shortened(name), "end"))
-        known = known or one.corrected is not None
-        x = left
-        for class_, count in _worth(one):
-            if count:
-                told = title(f"{name}: {count} {_WORTH[class_]}")
-                parts.append(
-                    element(
-                        "rect",
-                        told,
-                        x=x,
-                        y=top + 3,
-                        width=count * scale,
-                        height=18,
-                        class_=f"fill {class_}",
-                    )
-                )
-            x += count * scale
-        parts.append(label(x + 8, top + 16, str(one.n), class_="small"))
+    scale = (RIGHT - 40 - left) / max((one.n for one in exchanges), default=1)
+    parts = [
+        _exchange((left, 6 + row * ROW), scale, name, one)
+        for row, (name, one) in enumerate(zip(names, exchanges, strict=True))
+    ]
     bottom = 12 + ROW * len(exchanges)
-    entries = [("good", "corrected"), ("so-so", "wrong before and after"), ("bad", "broken")]
-    key, end = legend(entries, 16, bottom, RIGHT) if known else ("", bottom)
+    key, end = "", bottom
+    if any(one.corrected is not None for one in exchanges):
+        entries = [("good", "corrected"), ("so-so", "wrong before and after"), ("bad", "broken")]
+        key, end = legend(entries, 16, bottom, RIGHT)
     total = sum(one.n for one in exchanges)
-    return Drawing(
-        WIDTH, end + 4, "".join(parts) + key, f"{counted(total, 'label')} exchanged by fusion."
-    )
+    summary = f"{counted(total, 'label')} exchanged by fusion."
+    return Drawing(WIDTH, end + 4, "".join(parts) + key, summary)
+
+
+def _exchange(place: tuple[float, float], scale: float, name: str, one: Exchange) -> str:
+    """One line: name, what the exchange was worth, and how often it was made."""
+    x, top = place
+    parts = [label(x - 10, top + 16, shortened(name), "end")]
+    for class_, count in _worth(one):
+        told = title(f"{name}: {count} {_WORTH[class_]}")
+        size = {"y": top + 3, "width": count * scale, "height": 18}
+        if count:
+            parts.append(element("rect", told, x=x, **size, class_=f"fill {class_}"))
+        x += count * scale
+    return "".join([*parts, label(x + 8, top + 16, str(one.n), class_="small")])
 
 
 _WORTH = {

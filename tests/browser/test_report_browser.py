@@ -175,6 +175,9 @@ def test_a_point_opens_its_row(page):
                      y: pixel(svg.dataset.y, rows.varentropy[0]) * scale };
         }"""
     )
+    svg.hover(position=place)
+    page.wait_for_selector("#hint:not([hidden])")
+    assert page.inner_text("#hint") == f"{HOSTILE} · 0:00.0–0:01.0 · angry 97%"
     svg.click(position=place)
     assert page.get_attribute("tr.open", "data-row") == "0"
     assert page.locator("tr.detail .chance").count() == 4

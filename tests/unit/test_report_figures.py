@@ -23,7 +23,7 @@ def texts(drawing):
 
 
 def tips(drawing):
-    return [node.text for node in parsed(drawing).iter(f"{SPACE}title")][1:]
+    return [node.text for node in parsed(drawing).iter(f"{SPACE}title")]
 
 
 def rects(drawing, class_):

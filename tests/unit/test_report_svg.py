@@ -54,6 +54,7 @@ def test_a_file_of_its_own_is_svg_with_colours():
     assert (root.get("width"), root.get("height")) == ("100", "90")
     texts = [node.text for node in root.iter(f"{SPACE}text")]
     assert texts == ["Heading <1>", "x & y"]
+    assert root.find(f"{SPACE}title").text == "a picture"
     assert ".c0 { color: #d55e00; }" in root.find(f"{SPACE}style").text
 
 
@@ -62,7 +63,7 @@ def test_an_inline_drawing_has_its_attributes_and_a_summary():
     assert root.get("viewBox") == "0 0 100 50"
     assert root.get("data-kind") == "scatter"
     assert root.get("width") is None
-    assert root.find(f"{SPACE}title").text == "a picture"
+    assert root.get("aria-label") == "a picture"
 
 
 def test_a_legend_breaks_its_line():
