@@ -19,7 +19,7 @@ COMMANDS = {
     "transcribe": (
         "emocli.cli.transcribe:transcribe",
         MAIN_PANEL,
-        "Words of recordings, by Whisper.",
+        "What is said in recordings, by Whisper.",
     ),
     "fuse": (
         "emocli.cli.fuse:fuse",

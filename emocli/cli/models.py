@@ -19,7 +19,11 @@ from emocli.models.registry import Listing
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Models that are known, and those on this machine.",
+    help="Models that are known, and those on this machine.\n\n"
+    "Examples:\n\n"
+    "    emocli models list\n\n"
+    "    emocli models show builtin\n\n"
+    "    emocli models pull audeering-dim",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

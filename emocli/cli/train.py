@@ -72,9 +72,11 @@ def train(
         cross_validate as validate,
     )
     from emocli.pipeline.train import (
+        is_text_recipe,
         leave_each_corpus_out,
         prepare,
         train_model,
+        train_text_model,
     )
 
     if cross_validate and leave_corpus_out:
@@ -82,6 +84,16 @@ def train(
     talk = Talk(quiet, verbose)
     validating = cross_validate or leave_corpus_out
     kind = _table_format(output) if validating else ""
+    if is_text_recipe(recipe):
+        if validating:
+            raise typer.BadParameter(
+                "a recipe of texts has a development split of its own; leave out the validation"
+            )
+        with _shown(talk) as progress:
+            folder = Path(output) if output else None
+            trained = train_text_model(recipe, data=data, output=folder, progress=progress)
+        _tell(talk, trained)
+        return
     with _shown(talk) as progress:
         prepared = prepare(recipe, data=data, cache=cache, progress=progress)
         talk.detail(f"{len(prepared.utterances)} recordings, checkpoints in {prepared.work}")

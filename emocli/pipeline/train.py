@@ -30,9 +30,10 @@ from emocli.training.data import (
 from emocli.training.export import write_model
 from emocli.training.features import compute_features
 from emocli.training.progress import Progress
-from emocli.training.recipe import read_recipe
+from emocli.training.recipe import read_content, read_recipe
 from emocli.training.runs import Data, held_out_scores, predicted, temperature_of, train
 from emocli.training.temperature import fit_temperature
+from emocli.training.text import RECIPE_KIND, train_text
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,44 @@ def leave_each_corpus_out(prepared: Data, progress: Progress | None = None) -> T
         recipe = dataclasses.replace(recipe, temperature=1.0)
     prepared = dataclasses.replace(prepared, recipe=recipe)
     return _validated(prepared, leave_corpus_out(prepared.utterances), progress)
+
+
+def train_text_model(
+    recipe_file: Path,
+    *,
+    data: Path | None = None,
+    output: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """A model of texts, by a recipe with ``recipe = "hashed-text"``.
+
+    Args:
+        recipe_file: TOML.
+        data: folder that the recipe's data folder is relative to; that of the recipe by default.
+        output: folder of the model; the recipe's own by default.
+        progress: what to tell.
+
+    Raises:
+        RecipeError: the recipe or its data cannot be followed.
+    """
+    content = read_content(recipe_file)
+    folder = output or Path(str(content.get("output", "model")))
+    found = train_text(content, data or recipe_file.parent, folder, progress)
+    figures = {
+        f"{split} {name}": value
+        for split, values in found.items()
+        for name, value in values.items()
+    }
+    return Trained(PredictionTable.from_columns({"file": []}), figures, folder)
+
+
+def is_text_recipe(recipe_file: Path) -> bool:
+    """Whether a recipe trains a model of texts.
+
+    Raises:
+        RecipeError: the file cannot be read or is not TOML.
+    """
+    return read_content(recipe_file).get("recipe") == RECIPE_KIND
 
 
 def train_model(prepared: Data, output: Path, progress: Progress | None = None) -> Trained:

@@ -207,13 +207,22 @@ def _hash(content: Any) -> str:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file.
+    """The recipe of a speech model in a TOML file.
 
     Raises:
         RecipeError: the file cannot be read, is not TOML, or says something that a recipe cannot.
     """
+    return parse_recipe(read_content(path), str(path))
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """What a TOML file says, of whatever recipe it is.
+
+    Raises:
+        RecipeError: the file cannot be read or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise RecipeError(
             f"{path}: cannot be read ({error.strerror}), expected a recipe in TOML. Check the path."
@@ -222,7 +231,6 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(
             f"{path}: not TOML ({error}), expected a recipe. Correct the line."
         ) from error
-    return parse_recipe(content, str(path))
 
 
 def parse_recipe(content: Mapping[str, Any], name: str) -> Recipe:
@@ -235,7 +243,7 @@ def parse_recipe(content: Mapping[str, Any], name: str) -> Recipe:
     Raises:
         RecipeError: a key is unknown, missing or of the wrong type, or the parts do not fit.
     """
-    recipe: Recipe = _build(Recipe, content, "", name)
+    recipe: Recipe = build(Recipe, content, "", name)
     _check(recipe, name)
     try:
         labels = canonical_labels(recipe.trained_labels)
@@ -283,7 +291,7 @@ def _check_member(member: MemberRecipe, name: str) -> None:
             raise RecipeError(f"{name}.{key} is {found}, expected {expected}. Change the recipe.")
 
 
-def _build(kind: Any, content: Any, place: str, name: str) -> Any:
+def build(kind: Any, content: Any, place: str, name: str) -> Any:
     """A dataclass from a TOML table, whose keys and types are checked."""
     if not isinstance(content, Mapping):
         raise _wrong_type(name, place, content, "a table")
@@ -305,7 +313,7 @@ def _build(kind: Any, content: Any, place: str, name: str) -> Any:
 
 def _value(hint: Any, value: Any, place: str, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, place, name)
+        return build(hint, value, place, name)
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise _wrong_type(name, place, value, "a list")

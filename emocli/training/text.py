@@ -36,7 +36,7 @@ from emocli.networks.text_features import (
 )
 from emocli.posteriors import log_softmax, softmax
 from emocli.training.progress import Progress, tell
-from emocli.training.recipe import _build
+from emocli.training.recipe import build
 
 RECIPE_KIND = "hashed-text"
 MODEL_TYPE = "emocli-hashed-text"
@@ -199,7 +199,7 @@ def parse_text_recipe(content: Mapping[str, Any]) -> TextRecipe:
         RecipeError: a key is unknown, missing or of the wrong type, or the parts do not fit.
     """
     name = str(content.get("name", "recipe"))
-    recipe: TextRecipe = _build(TextRecipe, content, "", name)
+    recipe: TextRecipe = build(TextRecipe, content, "", name)
     fit = recipe.fit
     rules = (
         (recipe.recipe == RECIPE_KIND, "recipe", repr(recipe.recipe), repr(RECIPE_KIND)),

@@ -190,3 +190,23 @@ def test_a_recipe_that_is_not_there():
         "emocli: nowhere.toml: cannot be read (No such file or directory), expected a recipe in "
         "TOML. Check the path.\n"
     )
+
+
+TEXT_RECIPE = """
+recipe = "hashed-text"
+"""
+
+
+def test_a_recipe_of_texts_has_no_cross_validation(tmp_path):
+    (tmp_path / "t.toml").write_text(TEXT_RECIPE)
+    done = CliRunner().invoke(app, ["train", str(tmp_path / "t.toml"), "--cross-validate"])
+    assert done.exit_code == 2
+    assert "a recipe of texts has a development split" in done.stderr
+
+
+def test_a_recipe_of_texts_is_checked_by_its_own_rules(tmp_path):
+    (tmp_path / "t.toml").write_text(TEXT_RECIPE)
+    done = CliRunner().invoke(app, ["train", str(tmp_path / "t.toml")])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("emocli: ")
+    assert "recipe is no key" not in done.stderr
