@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEY_COLUMNS = ("file", "start", "end", "model")
 DIMENSIONS = ("arousal", "dominance", "valence")
-MEASURES = ("entropy", "varentropy", "margin")
+MEASURES = ("entropy", "varentropy", "margin", "normalized_entropy")
 TRANSCRIPT_COLUMNS = ("text", "language", "avg_logprob", "no_speech_prob", "compression_ratio")
 REMARK_COLUMNS = ("note", "error")
 PROBABILITY_PREFIX = "p_"
@@ -318,7 +318,7 @@ def _checked_posteriors(
 
 
 def _derive(columns: dict[str, Column], probs: NDArray[np.float64], labels: Sequence[str]) -> None:
-    """Add label, entropy, varentropy and margin to columns that have posteriors."""
+    """Add the label and the measures of confidence to columns that have posteriors."""
     best = posteriors.top(probs)
     names = np.array([*labels, ""], dtype=object)[best]
     given = columns.get("label")
@@ -326,6 +326,7 @@ def _derive(columns: dict[str, Column], probs: NDArray[np.float64], labels: Sequ
     columns["entropy"] = posteriors.entropy(probs)
     columns["varentropy"] = posteriors.varentropy(probs)
     columns["margin"] = posteriors.margin(probs)
+    columns["normalized_entropy"] = posteriors.normalized_entropy(probs)
 
 
 def _column_order(columns: Mapping[str, Any]) -> list[str]:

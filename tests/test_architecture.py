@@ -63,10 +63,8 @@ def test_rooms_import_only_what_they_may(path):
     rooms = {
         name.split(".")[1]
         for name in imports_of(path)
-        if (name.startswith("emocli.")
-        and (PACKAGE / name.split(".")[1]).with_suffix("").exists())
-        or (name.startswith("emocli.")
-        and (PACKAGE / f"{name.split('.')[1]}.py").exists())
+        if (name.startswith("emocli.") and (PACKAGE / name.split(".")[1]).with_suffix("").exists())
+        or (name.startswith("emocli.") and (PACKAGE / f"{name.split('.')[1]}.py").exists())
     }
     assert rooms - allowed == set()
 

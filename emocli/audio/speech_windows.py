@@ -81,6 +81,7 @@ def _unfinished(
         while stop - n_done >= plan.window_samples + plan.min_samples:
             bounds.append((n_done, n_done + plan.window_samples))
             n_done += plan.hop_samples
+        break  # what follows is looked at again with the next stretch
     return [(start, stretch[start:stop]) for start, stop in bounds], n_done
 
 

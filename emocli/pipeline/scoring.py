@@ -179,6 +179,7 @@ def _emotions(values: NDArray[np.float64], labels: Sequence[str]) -> Row:
         "entropy": float(posteriors.entropy(probs)),
         "varentropy": float(posteriors.varentropy(probs)),
         "margin": float(posteriors.margin(probs)),
+        "normalized_entropy": float(posteriors.normalized_entropy(probs)),
     }
 
 

@@ -72,7 +72,7 @@ def test_the_mean_is_the_default(folder):
     header, first, *_ = csv.reader(done.stdout.splitlines())
     assert header == [
         "file", "model", "label", "p_angry", "p_happy", "p_neutral", "p_sad", "entropy",
-        "varentropy", "margin", "speaker", "disagreement", "clash",
+        "varentropy", "margin", "normalized_entropy", "speaker", "disagreement", "clash",
     ]  # fmt: skip
     # Negative has (1 - 0.9) / 2 = 0.05, of which 0.97 / 0.98 are angry: (0.97 + 0.0494898) / 2.
     assert first[:7] == [

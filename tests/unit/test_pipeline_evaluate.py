@@ -363,7 +363,8 @@ def test_groups_by_any_column_of_either_table():
 def test_a_column_to_group_by_must_be_there():
     assert error(predictions(), truth(), EvalOptions(by=("gender",), n_draws=0)) == (
         "No column gender to group by, neither in the truth (file, emotion) nor in p.csv (file, "
-        "label, p_angry, p_happy, p_sad, entropy, varentropy, margin). Correct --by."
+        "label, p_angry, p_happy, p_sad, entropy, varentropy, margin, "
+        "normalized_entropy). Correct --by."
     )
 
 

@@ -443,6 +443,7 @@ def test_predict_gives_a_table():
     assert list(table.columns) == [
         *("file", "start", "end", "model", "label"),
         *("p_angry", "p_happy", "p_neutral", "p_sad", "entropy", "varentropy", "margin"),
+        "normalized_entropy",
         *("note", "error", "speaker"),
     ]
     assert table.failed.tolist() == [False, True]

@@ -36,7 +36,8 @@ def test_columns_come_in_the_order_of_the_definition():
         speaker=["x", "y"], error=["", ""], p_b=[1, 0], p_a=[0, 1], end=[1, 2], start=[0, 0]
     )
     assert list(found.columns) == [
-        "file", "start", "end", "label", "p_b", "p_a", "entropy", "varentropy", "margin", "error",
+        "file", "start", "end", "label", "p_b", "p_a", "entropy", "varentropy", "margin",
+        "normalized_entropy", "error",
         "speaker",
     ]  # fmt: skip
 

@@ -57,10 +57,10 @@ def test_every_format_keeps_every_cell(kind, table, tmp_path):
 def test_the_reference_form_byte_for_byte(table, tmp_path):
     write_table(table, str(tmp_path / "t.csv"), "csv")
     assert (tmp_path / "t.csv").read_text() == (
-        "file,start,end,model,label,p_angry,p_sad,entropy,varentropy,margin,text,note,error,who\n"
-        '"dir/a, b.wav",0.000,1.234,m@1,sad,0.25,0.75,0.562335145,0.22630293,0.5,'
+        "file,start,end,model,label,p_angry,p_sad,entropy,varentropy,margin,normalized_entropy,text,note,error,who\n"
+        '"dir/a, b.wav",0.000,1.234,m@1,sad,0.25,0.75,0.562335145,0.22630293,0.5,0.811278124,'
         '"He said ""no""\nand left",,,ż\n'
-        "c.wav,,,m@1,,,,,,,,,broken,\n"
+        "c.wav,,,m@1,,,,,,,,,,broken,\n"
     )
 
 
