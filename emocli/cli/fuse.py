@@ -14,6 +14,7 @@ from rich.console import RenderableType
 
 from emocli import posteriors
 from emocli.calibration.disagreement import with_disagreement
+from emocli.calibration.uncertainty import with_uncertainty
 from emocli.cli.confidence import (
     AbstainAbove,
     AbstainBelow,
@@ -267,7 +268,8 @@ def fuse(
         if prior is not None and not isinstance(chosen, Ridge):
             figures = _for_mix(figures, chosen, prior, truth_column, talk)
         fused = trained_table(sides, chosen, figures)
-    fused = _compared(fused, sides)
+    is_ensemble = chosen is None and method in (None, Method.MEAN) and weights is None
+    fused = _compared(fused, sides, is_ensemble=is_ensemble)
     fused = calibrated(fused, calibration, "the fused table")
     emit(withheld(fused, abstain_above, abstain_below), output, kind, _readable)
     finish(int(fused.failed.sum()))
@@ -486,14 +488,23 @@ def _told(summary: Summary) -> str:
     return f"{told}."
 
 
-def _compared(fused: PredictionTable, sides: Sequence[Side]) -> PredictionTable:
-    """The fused table with the disagreement of the sides, where their labels can be compared."""
+def _compared(
+    fused: PredictionTable, sides: Sequence[Side], *, is_ensemble: bool
+) -> PredictionTable:
+    """The fused table with the disagreement of the sides, where their labels can be compared.
+
+    Where its posterior is the plain mean of theirs, the sides are an ensemble: the entropy then
+    parts into what each of them doubts and what they do not agree on.
+    """
     try:
         _, probs = common_posteriors(sides)
     except LabelMismatch:  # fusers that learn take sides of any labels
         return fused
     comparable = (~np.isnan(probs).all(axis=2)).sum(axis=0) > 1
-    return with_disagreement(fused, probs) if comparable.any() else fused
+    if not comparable.any():
+        return fused
+    compared = with_disagreement(fused, probs)
+    return with_uncertainty(compared, probs) if is_ensemble else compared
 
 
 def _readable(table: PredictionTable) -> RenderableType:

@@ -1,7 +1,8 @@
 """The compact speech models: the embedded one and those that ``emocli train`` makes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,23 @@ class CompactRecognizer:
         found = np.zeros((len(utterances), len(self.card.labels)))
         for part in _batches([len(waveform) for waveform in utterances]):
             waveforms = [torch.from_numpy(np.ascontiguousarray(utterances[i])) for i in part]
-            with torch.inference_mode():
+            with torch.inference_mode(), _one_thread():
                 found[part] = self._network(waveforms).numpy()
         return found
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch: operations this small lose time to more, and their sums differ by it.
+
+    The other cores decode meanwhile.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
