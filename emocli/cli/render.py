@@ -1,5 +1,6 @@
 """Predictions as people read them: a table with bars, and what the run as a whole looks like."""
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,8 @@ TEXT_CELLS = 32
 WIDE = 100
 """Columns of a terminal from which transcripts are shown."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_HEIGHTS = "▁▂▃▄▅▆▇█"
+HISTOGRAM_BINS = 14
 
 
 def bar(share: float, cells: int = BAR_CELLS) -> str:
@@ -39,6 +42,20 @@ def bar(share: float, cells: int = BAR_CELLS) -> str:
     eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def histogram(values: np.ndarray, highest: float, bins: int = HISTOGRAM_BINS) -> str:
+    """How often values from 0 to ``highest`` occur, one character for each bin; blank for none.
+
+    Example:
+        >>> histogram(np.array([0.1, 0.1, 0.9]), 1.0, bins=4)
+        '█  ▄'
+    """
+    counts, _ = np.histogram(values[~np.isnan(values)], bins=bins, range=(0.0, highest))
+    most = max(int(counts.max()), 1)
+    return "".join(
+        _HEIGHTS[-(-int(count) * len(_HEIGHTS) // most) - 1] if count else " " for count in counts
+    )
 
 
 def _colour(normalized: float) -> str:
@@ -207,9 +224,11 @@ def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
     least = [
         index for index in np.argsort(-entropy)[:LEAST_CERTAIN] if not np.isnan(entropy[index])
     ]
-    tail = Text(f"  mean entropy {np.nanmean(entropy):.3f} nats", end="")
+    highest = math.log(max(int((~np.isnan(rows.probs)).sum(axis=1).max()), 2))
+    spread = f"0 ▕{histogram(entropy, highest)}▏ {highest:.2f}"
+    mean = Text(f"  mean entropy {np.nanmean(entropy):.3f} nats  {spread}")
     names = ", ".join(f"{printable(rows['file'][i])} ({entropy[i]:.2f})" for i in least)
-    return [heading, grid, tail, Text(f"  least certain: {names}")]
+    return [heading, grid, mean, Text(f"  least certain: {names}")]
 
 
 def cautions(table: PredictionTable) -> list[str]:

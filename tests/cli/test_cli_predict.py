@@ -213,6 +213,12 @@ def test_bar(share, picture):
     assert render.bar(share).rstrip() == picture
 
 
+def test_histogram():
+    values = np.array([0.0, 0.1, 0.1, 0.1, 0.9, np.nan])
+    assert render.histogram(values, 1.0, bins=4) == "█  ▂"
+    assert render.histogram(np.array([]), 1.0, bins=3) == "   "
+
+
 def test_pace():
     assert clock(75) == "1:15"
     assert clock(3675) == "1:01:15"
