@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emocli.calibration.disagreement import with_movement
 from emocli.cli import confidence, options, timeline
 from emocli.cli.console import Talk, complain, emit, finish
 from emocli.cli.options import DType, batch_size_of
@@ -107,6 +108,8 @@ def predict(
         for sentence in voice.details():
             talk.detail(sentence)
     unshaped = confidence.calibrated(table, calibration, "the prediction")
+    if chosen.windows:
+        unshaped = with_movement(unshaped)
     table = confidence.withheld(shape_timeline(unshaped, shape), abstain_above, abstain_below)
     if places:
         timeline.write_tracks(table, places, kind)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from emocli.calibration.disagreement import with_movement
 from emocli.models.protocol import Recognizer
 from emocli.pipeline.inputs import PathLike, Utterance, read_inputs
 from emocli.pipeline.progress import ProgressCallback
@@ -102,7 +103,7 @@ def predict(
     table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
     if voice is not None and remark is not None:
         remark(voice.sentence())
-    return shape_timeline(table, shape)
+    return shape_timeline(with_movement(table) if options.windows else table, shape)
 
 
 def load_recognizers(
