@@ -115,7 +115,7 @@ def test_windows_make_a_timeline(folder):
     rows = rows_of(run("takes/long.wav", "--windows", "--window", "2", "--hop", "2").stdout)
     times = [(row["start"], row["end"]) for row in rows]
     assert times == [("0.000", "2.000"), ("2.000", "4.000"), ("4.000", "5.000")]
-    assert {float(row["movement"]) for row in rows} == {pytest.approx(0, abs=1e-4)}
+    assert all(float(row["movement"]) == pytest.approx(0, abs=1e-3) for row in rows)
 
 
 def test_a_timeline_for_people_shows_times(folder):
