@@ -30,7 +30,7 @@ from emocli.training.data import (
 from emocli.training.export import write_model
 from emocli.training.features import compute_features
 from emocli.training.progress import Progress
-from emocli.training.recipe import read_content, read_recipe
+from emocli.training.recipe import FITTED, read_content, read_recipe
 from emocli.training.runs import Data, held_out_scores, predicted, temperature_of, train
 from emocli.training.temperature import fit_temperature
 from emocli.training.text import RECIPE_KIND, train_text
@@ -156,8 +156,8 @@ def is_text_recipe(recipe_file: Path) -> bool:
 def train_model(prepared: Data, output: Path, progress: Progress | None = None) -> Trained:
     """A model folder, trained on all speakers but the recipe's development speakers.
 
-    A temperature that the recipe wants fitted to held-out speakers is fitted by cross-validation
-    first, unless its runs are there already.
+    A temperature that the recipe wants fitted is fitted by cross-validation first, and by leaving
+    corpora out if it says so, unless their runs are there already.
 
     Args:
         prepared: from `prepare`.
@@ -171,10 +171,15 @@ def train_model(prepared: Data, output: Path, progress: Progress | None = None) 
     split = final_split(utterances, recipe)
     folds: list[Split] = []
     figures: dict[str, float] = {}
-    if recipe.temperature == "held-out":
+    if recipe.temperature in FITTED:
         folds = cross_validation(utterances, recipe)
         figures |= _validated(prepared, folds, progress).figures
-    temperature = temperature_of(prepared, folds, progress)
+    left_out = leave_corpus_out(utterances) if recipe.temperature == "left-out" else []
+    temperature = temperature_of(prepared, [*folds, *left_out], progress)
+    if left_out:  # what the validation by speakers says of a temperature of its own gives way
+        figures["temperature"] = temperature
+        figures |= _honesty(prepared, folds, temperature, "", progress)
+        figures |= _honesty(prepared, left_out, temperature, " on left-out corpora", progress)
     network = train(prepared, split, progress)
     network.config = dataclasses.replace(network.config, temperature=temperature)
     table = PredictionTable.from_columns({"file": []})
@@ -186,6 +191,18 @@ def train_model(prepared: Data, output: Path, progress: Progress | None = None) 
     heard = [utterances[index] for index in split.train]
     write_model(output, network, recipe, heard, figures)
     return Trained(table, figures, output)
+
+
+def _honesty(
+    prepared: Data,
+    splits: Sequence[Split],
+    temperature: float,
+    suffix: str,
+    progress: Progress | None,
+) -> dict[str, float]:
+    """Calibration of held-out predictions under a temperature."""
+    _, logits, truth = predicted(prepared, *held_out_scores(prepared, splits, progress))
+    return _calibration(softmax(logits, temperature), truth, suffix)
 
 
 def _validated(prepared: Data, splits: Sequence[Split], progress: Progress | None) -> Trained:

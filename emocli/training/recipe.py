@@ -16,6 +16,8 @@ from emocli.labels import canonical_labels
 from emocli.networks.functionals import VERSION as FUNCTIONALS_VERSION
 from emocli.networks.logmel import FrontEndConfig
 
+FITTED = ("held-out", "left-out")
+"""Temperatures that are fitted instead of given."""
 MEMBER_KINDS = ("discriminant", "perceptron", "convolutional")
 
 
@@ -157,7 +159,8 @@ class Recipe:
         auxiliary_labels: labels that training may use beside those that are predicted.
         seed: of everything random.
         output: folder of the model, relative to the working folder.
-        temperature: divides the logits; ``"held-out"`` fits it to held-out speakers.
+        temperature: divides the logits; ``"held-out"`` fits it to held-out speakers, and
+            ``"left-out"`` to these and to whole corpora that were left out, half and half.
         licence: of the weights.
         description: what the model is, for its card.
         notes: what else the card shall say, in Markdown.
@@ -262,11 +265,13 @@ def _check(recipe: Recipe, name: str) -> None:
          recipe.split.folds, "0 or at least 2"),
         (recipe.augmentation.copies >= 0, "augmentation.copies",
          recipe.augmentation.copies, "0 or more"),
-        (recipe.temperature == "held-out" or (not isinstance(recipe.temperature, str)
+        (recipe.temperature in FITTED or (not isinstance(recipe.temperature, str)
          and recipe.temperature > 0), "temperature", repr(recipe.temperature),
-         'a number above 0 or "held-out"'),
-        (recipe.temperature != "held-out" or recipe.split.folds >= 2, "split.folds",
-         recipe.split.folds, 'at least 2 for temperature = "held-out"'),
+         'a number above 0, "held-out" or "left-out"'),
+        (recipe.temperature not in FITTED or recipe.split.folds >= 2, "split.folds",
+         recipe.split.folds, "at least 2 for a temperature that is fitted"),
+        (recipe.temperature != "left-out" or len(recipe.data) >= 2, "temperature",
+         repr(recipe.temperature), '"held-out" where there is only one table'),
     )  # fmt: skip
     for holds, key, found, expected in rules:
         if not holds:

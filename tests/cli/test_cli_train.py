@@ -15,7 +15,7 @@ RECIPE = """
 name = "mine"
 labels = ["angry", "sad"]
 output = "made"
-temperature = "held-out"
+temperature = "left-out"
 licence = "CC0"
 description = "Two emotions."
 notes = "Of tones."
@@ -158,7 +158,7 @@ def test_leaving_each_corpus_out_goes_to_a_pipe(corpus, cache):
 
 def test_development_speakers_are_reported(corpus, cache, tmp_path):
     text = RECIPE.replace("folds = 2", 'dev_speakers = ["one-b"]')
-    text = text.replace('temperature = "held-out"', "temperature = 1.5")
+    text = text.replace('temperature = "left-out"', "temperature = 1.5")
     (tmp_path / "dev.toml").write_text(text)
     result = run(
         tmp_path / "dev.toml", "--data", corpus, "--cache", cache, "-o", tmp_path / "model"

@@ -61,13 +61,16 @@ def test_fingerprints_change_with_what_decides_the_weights():
         ({"augmentation": {"copies": -1}},
          "r.toml: augmentation.copies is -1, expected 0 or more. Change the recipe."),
         ({"temperature": 0},
-         'r.toml: temperature is 0.0, expected a number above 0 or "held-out". '
+         'r.toml: temperature is 0.0, expected a number above 0, "held-out" or "left-out". '
          "Change the recipe."),
         ({"temperature": "warm"},
-         "r.toml: temperature is 'warm', expected a number above 0 or \"held-out\". "
+         "r.toml: temperature is 'warm', expected a number above 0, \"held-out\" or \"left-out\". "
+         "Change the recipe."),
+        ({"temperature": "left-out", "split": {"folds": 2}},
+         "r.toml: temperature is 'left-out', expected \"held-out\" where there is only one table. "
          "Change the recipe."),
         ({"temperature": "held-out"},
-         'r.toml: split.folds is 0, expected at least 2 for temperature = "held-out". '
+         "r.toml: split.folds is 0, expected at least 2 for a temperature that is fitted. "
          "Change the recipe."),
         ({"members": [{"kind": "oracle"}]},
          "r.toml: members[0].kind is 'oracle', expected discriminant or perceptron or "
