@@ -191,11 +191,20 @@ class PredictionTable:
         )
 
     def with_columns(self, columns: Mapping[str, Sequence[Any] | Column]) -> "PredictionTable":
-        """The same rows with columns added or replaced; derived columns are computed afresh.
+        """The same rows with columns added or replaced.
+
+        Measures are computed afresh only where posteriors are among them.
 
         Raises:
             TableError: as for `from_columns`.
         """
+        measured = {"file", *MEASURES}
+        if not any(name in measured or name.startswith(PROBABILITY_PREFIX) for name in columns):
+            added = _as_arrays({"file": self["file"], **columns}, "table")
+            merged = {**self.columns, **added}
+            return PredictionTable(
+                {name: merged[name] for name in _column_order(merged)}, self.folder
+            )
         return self.from_columns({**self.columns, **columns}, folder=self.folder)
 
     def without_columns(self, names: Iterable[str]) -> "PredictionTable":

@@ -10,11 +10,9 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from emocli.calibration.abstention import abstain
 from emocli.calibration.conformal import SetRule
 from emocli.calibration.storage import dump_calibration
-from emocli.calibration.tables import apply_calibration
-from emocli.cli.confidence import AbstainAbove, AbstainBelow, read_calibration
+from emocli.cli.confidence import AbstainAbove, AbstainBelow, calibrated, withheld
 from emocli.cli.console import Talk, choose_format, emit
 from emocli.cli.options import (
     Format,
@@ -168,10 +166,9 @@ def calibrate(
         _refuse(fitting, "is for fitting, and there is no --truth")
         kind = choose_format(output, format_)
         found = read_table(table)
-        if apply is not None:
-            found = apply_calibration(found, read_calibration(apply), _shown(table))
+        found = calibrated(found, apply, _shown(table))
+        found = withheld(found, abstain_above, abstain_below)
         if abstaining:
-            found = abstain(found, above=abstain_above, below=abstain_below)
             talk.say(_abstained(found.column("abstained").tolist()))
         emit(found, output, kind, prediction_table)
         return

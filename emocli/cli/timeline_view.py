@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from emocli.calibration.disagreement import movement
 from emocli.cli.console import printable
 from emocli.cli.progress import clock
 from emocli.label_tracks import Mark, marks_of
@@ -88,8 +87,12 @@ def strip(marks: Sequence[Mark], cells: int = STRIP_CELLS) -> Text:
 
 
 def movement_summary(table: PredictionTable) -> RenderableType | None:
-    """How much the emotion moves from window to window, None if no recording has several."""
-    moved = movement(table) if table.labels else np.full(len(table), np.nan)
+    """How much the emotion moves from window to window, None if no recording has several.
+
+    Args:
+        table: windows with their column ``movement``.
+    """
+    moved = table.column("movement")
     lines = []
     for model in dict.fromkeys(table.column("model").tolist()):
         rows = np.flatnonzero((table.column("model") == model) & ~np.isnan(moved))

@@ -11,6 +11,7 @@ from fakes import FakeRecognizer, FakeTextRecognizer, tone
 from rich.text import Text
 from typer.testing import CliRunner
 
+from emocli.calibration.disagreement import with_movement
 from emocli.cli.app import app
 from emocli.cli.timeline_view import movement_summary, strip, timeline_strips
 from emocli.label_tracks import Mark
@@ -269,12 +270,12 @@ def test_strips():
         ]
     )
     assert timeline_strips(table).row_count == 2
-    (line,) = movement_summary(table).renderables
+    (line,) = movement_summary(with_movement(table)).renderables
     assert line.plain == (
         "m  emotion moves by 0.347 nats from window to window, most in x\\x1b (0.693)"
     )
     assert timeline_strips(table.select(np.array([0]))) is None
-    assert movement_summary(table.select(np.array([0]))) is None
+    assert movement_summary(with_movement(table.select(np.array([0])))) is None
 
 
 def test_the_library_does_the_same(talk):
