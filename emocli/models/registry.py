@@ -16,7 +16,6 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -112,18 +111,29 @@ def resolve(
         ModelError: no model has that name, or it cannot be used as asked.
         ModelUnavailable: it is not on this machine and could not be fetched.
     """
-    if offline:
-        _stay_offline()
-    reference = find(name, revision=revision)
-    folder = local_folder(reference, offline=offline)
-    checkpoint = _checkpoint(reference, folder)
-    found = _modality(checkpoint)
+    reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
+    found = modality_of(checkpoint)
     if modality is not None and found != modality:
         raise ModelError(
             f"{reference.name} is a {found} model, expected a {modality} model. "
             f"`emocli models list` shows which are which."
         )
     return _load(checkpoint, reference.alias, device, dtype, batch_size)
+
+
+def open_checkpoint(
+    name: str, *, revision: str | None = None, offline: bool = False
+) -> tuple[Reference, Checkpoint]:
+    """What a name means and its checkpoint on this machine, fetched if it has to and may be.
+
+    Raises:
+        ModelError: no model has that name.
+        ModelUnavailable: it is not on this machine and could not be fetched.
+    """
+    if offline:
+        _stay_offline()
+    reference = find(name, revision=revision)
+    return reference, _checkpoint(reference, local_folder(reference, offline=offline))
 
 
 load = resolve
@@ -187,7 +197,7 @@ def _of_alias(alias: Alias, revision: str) -> Reference:
         return Reference(alias.hub, alias, alias.hub, revision or alias.revision)
     if revision:
         raise _no_revision(alias.name)
-    folder = Path(str(files("emocli.models").joinpath("builtin", alias.folder)))
+    folder = Path(__file__).parent / "builtin" / alias.folder
     return Reference(alias.name, alias, folder=folder)
 
 
@@ -230,7 +240,7 @@ def _checkpoint(reference: Reference, folder: Path) -> Checkpoint:
     return Checkpoint(folder, reference.name, revision, reference.weights)
 
 
-def _modality(checkpoint: Checkpoint) -> str:
+def modality_of(checkpoint: Checkpoint) -> str:
     """``"speech"`` or ``"text"``, from what ``config.json`` says.
 
     Raises:
@@ -298,7 +308,7 @@ def _load(
     from emocli.models.devices import choose_device, choose_dtype
 
     place, precision = choose_device(device), choose_dtype(dtype)
-    if _modality(checkpoint) == "text":
+    if modality_of(checkpoint) == "text":
         from emocli.models.text import load_text
 
         return load_text(checkpoint, place, precision, alias=alias, batch_size=batch_size)
@@ -322,7 +332,7 @@ def _card(checkpoint: Checkpoint, alias: Alias | None) -> ModelCard:
     """A card from the files of a checkpoint, without loading it."""
     config = checkpoint.config
     known = alias.card if alias else ModelCard(name=checkpoint.name)
-    modality = _modality(checkpoint)
+    modality = modality_of(checkpoint)
     outputs = _outputs(checkpoint, alias)
     rate = config.get("sampling_rate", checkpoint.preprocessor.get("sampling_rate", 16000))
     return replace(

@@ -50,7 +50,7 @@ class TextRecognizer:
         batch_size: int | None = None,
     ) -> None:
         self.card = card
-        self.max_tokens = _max_tokens(tokenizer, network.config)
+        self.max_tokens = longest_input(tokenizer, network.config)
         self._network = network.to(device=device, dtype=dtype).eval()
         self._tokenizer, self._preprocess = tokenizer, preprocess
         self._device = device
@@ -146,7 +146,7 @@ def load_text(
     kind: Any = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     names = match_names(name, shapes, skeleton_shapes(checkpoint, lambda: kind(config)))
     outputs = name_outputs(name, checkpoint.config, n_outputs, alias)
-    tokenizer = _tokenizer(checkpoint, config)
+    tokenizer = load_tokenizer(checkpoint, config)
     tensors = checkpoint.load()
     network = fill(kind, config, {target: tensors[key] for target, key in names.items()})
     card = ModelCard(
@@ -201,7 +201,13 @@ def _preprocessing(checkpoint: Checkpoint) -> Preprocess:
     return str
 
 
-def _tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
+def load_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
+    """The tokenizer that a checkpoint's folder holds.
+
+    Raises:
+        ModelError: there is none, it cannot be read, or it has more tokens than the network.
+        MissingDependency: it takes further packages to read.
+    """
     _check_tokenizer_files(checkpoint)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
@@ -221,7 +227,7 @@ def _tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
     return tokenizer
 
 
-def _max_tokens(tokenizer: Any, config: Any) -> int:
+def longest_input(tokenizer: Any, config: Any) -> int:
     """Longest input of a network that its tokenizer allows too."""
     positions = config.max_position_embeddings
     if config.model_type in OFFSET_POSITIONS:
