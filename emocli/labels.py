@@ -7,11 +7,13 @@ have four classes need not have them in the same order.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from emocli.errors import LabelMismatch
+
+if TYPE_CHECKING:  # names alone should not cost the import of numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 EMOTIONS = (
     "angry",
@@ -93,8 +95,8 @@ def is_sentiment(labels: Iterable[str]) -> bool:
 
 
 def select_labels(
-    probs: NDArray[np.float64], labels: Sequence[str], wanted: Sequence[str]
-) -> NDArray[np.float64]:
+    probs: "NDArray[np.float64]", labels: Sequence[str], wanted: Sequence[str]
+) -> "NDArray[np.float64]":
     """Posteriors restricted to some labels, in the wanted order, scaled to sum to 1.
 
     Args:
@@ -108,6 +110,8 @@ def select_labels(
     Raises:
         LabelMismatch: a wanted label is not among ``labels``.
     """
+    import numpy as np
+
     missing = [label for label in wanted if label not in labels]
     if missing:
         raise LabelMismatch(
@@ -121,8 +125,8 @@ def select_labels(
 
 
 def sentiment_to_emotions(
-    sentiment: NDArray[np.float64], speech: NDArray[np.float64], labels: Sequence[str]
-) -> NDArray[np.float64]:
+    sentiment: "NDArray[np.float64]", speech: "NDArray[np.float64]", labels: Sequence[str]
+) -> "NDArray[np.float64]":
     """Three-way sentiment posteriors spread over emotions.
 
     ``neutral -> neutral``, ``positive -> happy``; the negative mass is shared by angry and sad in
@@ -140,6 +144,8 @@ def sentiment_to_emotions(
     Raises:
         LabelMismatch: one of the four emotions is missing from ``labels``.
     """
+    import numpy as np
+
     missing = [label for label in ("angry", "happy", "neutral", "sad") if label not in labels]
     if missing:
         raise LabelMismatch(

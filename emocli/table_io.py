@@ -11,7 +11,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -130,6 +129,8 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
     """
     target = Path(destination)
     try:
+        import tempfile
+
         descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
         raise TableError(

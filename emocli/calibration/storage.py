@@ -7,7 +7,6 @@ ignored on reading.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -86,6 +85,8 @@ class CalibrationFields(Fields):
 
 def dump_calibration(calibration: Calibration) -> str:
     """A calibration as JSON text."""
+    from importlib.metadata import version
+
     content = {
         "format": FORMAT,
         "version": VERSION,

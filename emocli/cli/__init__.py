@@ -54,6 +54,9 @@ COMMANDS = {
 }
 """Where a command is (module and attribute), the panel that lists it, and what it is for."""
 
+TABLE_COMMANDS = frozenset({"fuse", "eval", "models"})
+"""Commands that start without typer where their command line is plain."""
+
 _USAGE = "Usage: emocli [OPTIONS] COMMAND [ARGS]..."
 _INTRODUCTION = """\
 Emotion in speech: predictions, and how sure they are.
@@ -102,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         sys.stdout.write(overview(colour=colour) + "\n")
         return
+    if given[0] in TABLE_COMMANDS:
+        from emocli.cli.quick import run_plain
+
+        if run_plain(given):
+            return
     from emocli.cli.app import app
 
     app(args=given, prog_name="emocli")

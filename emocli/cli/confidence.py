@@ -1,21 +1,20 @@
 """Options that say how far to trust a prediction, and what they do to a table."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from emocli.calibration.abstention import abstain
-from emocli.calibration.storage import load_calibration
-from emocli.calibration.tables import Calibration, apply_calibration
+from emocli.cli.declared import Option
 from emocli.errors import CalibrationError
-from emocli.table import PredictionTable
+
+if TYPE_CHECKING:
+    from emocli.calibration.tables import Calibration
+    from emocli.table import PredictionTable
 
 CONFIDENCE_PANEL = "Confidence"
 
 CalibrationFile = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--calibration",
         metavar="FILE",
         help="Apply what `emocli calibrate` learned for this model.",
@@ -24,7 +23,7 @@ CalibrationFile = Annotated[
 ]
 AbstainAbove = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--abstain-above",
         min=0.0,
         metavar="H",
@@ -34,7 +33,7 @@ AbstainAbove = Annotated[
 ]
 AbstainBelow = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--abstain-below",
         min=0.0,
         max=1.0,
@@ -45,7 +44,7 @@ AbstainBelow = Annotated[
 ]
 Dropout = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--mc-dropout",
         min=2,
         metavar="N",
@@ -57,12 +56,14 @@ Dropout = Annotated[
 ]
 
 
-def read_calibration(path: str) -> Calibration:
+def read_calibration(path: str) -> "Calibration":
     """The calibration in a file.
 
     Raises:
         CalibrationError: the file cannot be read or is no calibration.
     """
+    from emocli.calibration.storage import load_calibration
+
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -74,15 +75,25 @@ def read_calibration(path: str) -> Calibration:
     return load_calibration(text, path)
 
 
-def calibrated(table: PredictionTable, path: str | None, name: str) -> PredictionTable:
+def calibrated(table: "PredictionTable", path: str | None, name: str) -> "PredictionTable":
     """A table with the calibration of a file applied, or as it is without one.
 
     Raises:
         CalibrationError: the file is no calibration, or not one for this model and its labels.
     """
-    return table if path is None else apply_calibration(table, read_calibration(path), name)
+    if path is None:
+        return table
+    from emocli.calibration.tables import apply_calibration
+
+    return apply_calibration(table, read_calibration(path), name)
 
 
-def withheld(table: PredictionTable, above: float | None, below: float | None) -> PredictionTable:
+def withheld(
+    table: "PredictionTable", above: float | None, below: float | None
+) -> "PredictionTable":
     """A table without the labels that are too doubtful, or as it is without a limit."""
-    return table if above is None and below is None else abstain(table, above=above, below=below)
+    if above is None and below is None:
+        return table
+    from emocli.calibration.abstention import abstain
+
+    return abstain(table, above=above, below=below)

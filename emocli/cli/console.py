@@ -1,19 +1,17 @@
 """What a person sees: talk on standard error, and tables on a terminal."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console, RenderableType
-from rich.markup import escape
-
 from emocli.errors import TableError
-from emocli.table_io import FORMATS, STDIN, format_of, replacing, write_table
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
     from emocli.table import PredictionTable
 
 PAGE_WIDTH = 120
@@ -34,22 +32,37 @@ def printable(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text for a cell or a sentence: harmless for terminals and without markup of its own."""
+    from rich.markup import escape
+
     return escape(printable(text))
 
 
-def out() -> Console:
+def out() -> "Console":
     """Standard output, for data."""
+    from rich.console import Console
+
     return Console(file=sys.stdout, highlight=False)
 
 
-def err() -> Console:
+def err() -> "Console":
     """Standard error, for talk."""
+    from rich.console import Console
+
     return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
 
 def complain(sentence: str) -> None:
     """An error on standard error, whatever the verbosity."""
-    err().print(f"[bold red]emocli:[/] {plain(sentence)}")
+    tell(sentence, "emocli:", "bold red")
+
+
+def tell(sentence: str, word: str = "", style: str = "") -> None:
+    """A sentence on standard error, after a word that a terminal shows in a style."""
+    if sys.stderr.isatty() or os.environ.get("FORCE_COLOR"):
+        start = f"[{style}]{word}[/] " if word else ""
+        err().print(f"{start}{plain(sentence)}", style="" if word else style)
+    else:  # rich takes five times as long to import as Python to start
+        sys.stderr.write(f"{word} {printable(sentence)}\n" if word else f"{printable(sentence)}\n")
 
 
 @dataclass(frozen=True)
@@ -67,18 +80,18 @@ class Talk:
     def say(self, sentence: str) -> None:
         """What happened; silent with ``-q``."""
         if not self.quiet:
-            err().print(plain(sentence))
+            tell(sentence)
 
     def detail(self, sentence: str) -> None:
         """What only ``-v`` asks for."""
         if self.verbose:
-            err().print(f"[dim]{plain(sentence)}[/]")
+            tell(sentence, style="dim")
 
     def warn(self, sentence: str) -> None:
         """What the user has to know."""
-        err().print(f"[bold yellow]warning:[/] {plain(sentence)}")
+        tell(sentence, "warning:", "bold yellow")
 
-    def show(self, renderable: RenderableType) -> None:
+    def show(self, renderable: "RenderableType") -> None:
         """A table or picture beside the data; silent with ``-q``."""
         if not self.quiet:
             err().print(renderable)
@@ -103,6 +116,8 @@ def choose_format(output: str, wanted: str | None) -> str:
     """
     if wanted is not None:
         return wanted
+    from emocli.table_io import FORMATS, STDIN, format_of
+
     if output == STDIN:
         return "table" if sys.stdout.isatty() else "csv"
     found = format_of(output)
@@ -118,7 +133,7 @@ def emit(
     table: "PredictionTable",
     output: str,
     kind: str,
-    render: Callable[["PredictionTable"], RenderableType],
+    render: Callable[["PredictionTable"], "RenderableType"],
 ) -> None:
     """Write a table where and in the form that the user wants.
 
@@ -131,6 +146,8 @@ def emit(
     Raises:
         TableError: Parquet was asked for a terminal, or the file cannot be written.
     """
+    from emocli.table_io import STDIN, write_table
+
     if kind == "table":
         show(render(table), output)
         return
@@ -142,11 +159,15 @@ def emit(
     write_table(table, output, kind)
 
 
-def show(renderable: RenderableType, output: str) -> None:
+def show(renderable: "RenderableType", output: str) -> None:
     """Print something readable on standard output or into a text file."""
+    from emocli.table_io import STDIN, replacing
+
     if output == STDIN:
         out().print(renderable)
         return
+    from rich.console import Console
+
     with replacing(output) as stream:
         page = Console(width=PAGE_WIDTH, no_color=True, highlight=False, record=True, quiet=True)
         page.quiet = False
@@ -159,7 +180,7 @@ def finish(n_failed: int) -> None:
     """End with status 3 where some inputs failed.
 
     Raises:
-        typer.Exit: with status 3 if ``n_failed`` is not 0.
+        SystemExit: with status 3 if ``n_failed`` is not 0.
     """
     if n_failed:
-        raise typer.Exit(3)
+        raise SystemExit(3)

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-
 from emocli.cli.console import Talk, choose_format, complain, show
-from emocli.cli.eval_view import figures_view
+from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import (
     OUTPUT_PANEL,
     Match,
@@ -48,15 +46,15 @@ class ReportFormat(StrEnum):
 def evaluate(
     tables: Annotated[
         list[str],
-        typer.Argument(metavar="TABLE...", help="Predictions; - reads a pipe. Several: a ranking."),
+        Argument(metavar="TABLE...", help="Predictions; - reads a pipe. Several: a ranking."),
     ],
     truth: Annotated[
-        str, typer.Option(metavar="TABLE", help="What is true: file and emotion, by default.")
+        str, Option(metavar="TABLE", help="What is true: file and emotion, by default.")
     ],
     truth_column: TruthColumn = "emotion",
     labels: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="A,B,...",
             help="Evaluate only recordings whose truth is one of these.",
             rich_help_panel=JOIN_PANEL,
@@ -64,7 +62,7 @@ def evaluate(
     ] = "",
     allow_missing: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--allow-missing",
             help="Count recordings without a prediction as wrong.",
             rich_help_panel=JOIN_PANEL,
@@ -72,7 +70,7 @@ def evaluate(
     ] = False,
     ignore_extra: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--ignore-extra",
             help="Leave out predictions without a truth.",
             rich_help_panel=JOIN_PANEL,
@@ -82,7 +80,7 @@ def evaluate(
     root: Root = None,
     exact_text: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--exact-text",
             help="Count case and punctuation as errors in WER and CER.",
             rich_help_panel=JOIN_PANEL,
@@ -90,7 +88,7 @@ def evaluate(
     ] = False,
     compare: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="TABLE",
             help="Test the difference from another system on the same recordings.",
             rich_help_panel=TRUST_PANEL,
@@ -98,7 +96,7 @@ def evaluate(
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=0,
             metavar="N",
             help=f"Resampled tables for 95 % intervals; 0 for none. By default {N_DRAWS:,}, and "
@@ -108,18 +106,16 @@ def evaluate(
     ] = None,
     cluster: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="COLUMN",
             help="What is resampled as a whole; single recordings where no table has it.",
             rich_help_panel=TRUST_PANEL,
         ),
     ] = "speaker",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of all chance.", rich_help_panel=TRUST_PANEL)
-    ] = 0,
+    seed: Annotated[int, Option(min=0, help="Of all chance.", rich_help_panel=TRUST_PANEL)] = 0,
     by: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="COLUMN",
             help="Figures for each value of a column. May be given several times.",
             rich_help_panel=GROUP_PANEL,
@@ -127,7 +123,7 @@ def evaluate(
     ] = None,
     balanced_draws: Annotated[
         int,
-        typer.Option(
+        Option(
             min=0,
             metavar="N",
             help="Mean and sd over N samples with as many recordings of each label.",
@@ -136,7 +132,7 @@ def evaluate(
     ] = 0,
     per_label: Annotated[
         int,
-        typer.Option(
+        Option(
             min=1,
             metavar="N",
             help="Recordings of each label in a balanced sample.",
@@ -145,7 +141,7 @@ def evaluate(
     ] = 200,
     train_table: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="TABLE",
             help="What the model was trained on: warns of speakers and sentences in both.",
             rich_help_panel=GROUP_PANEL,
@@ -153,7 +149,7 @@ def evaluate(
     ] = None,
     fail_under: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="FIGURE=X",
             help="Exit 1 if a figure is lower, as in uar=0.6. May be given several times.",
             rich_help_panel=OUTPUT_PANEL,
@@ -161,7 +157,7 @@ def evaluate(
     ] = None,
     fail_over: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="FIGURE=X",
             help="Exit 1 if a figure is higher, as in wer=0.2.",
             rich_help_panel=OUTPUT_PANEL,
@@ -170,7 +166,7 @@ def evaluate(
     output: Output = STDIN,
     form: Annotated[
         ReportFormat | None,
-        typer.Option(
+        Option(
             "-f",
             "--format",
             envvar="EMOCLI_FORMAT",
@@ -244,7 +240,7 @@ def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
     """Limits of figures by name.
 
     Raises:
-        typer.BadParameter: one is not of the form ``figure=number``.
+        Misuse: one is not of the form ``figure=number``.
     """
     limits = {}
     for text in given:
@@ -252,14 +248,16 @@ def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
         try:
             limits[name.strip()] = float(value)
         except ValueError:
-            raise typer.BadParameter(
-                f"{text!r} is not of the form figure=number, such as uar=0.6", param_hint=flag
+            raise Misuse(
+                f"{text!r} is not of the form figure=number, such as uar=0.6", hint=flag
             ) from None
     return limits
 
 
 def _write(found: Sequence[Evaluation], output: str, kind: str) -> None:
     if kind == ReportFormat.TABLE:
+        from emocli.cli.eval_view import figures_view
+
         show(figures_view(found), output)
         return
     text = _rendered([one.to_dict() for one in found], kind)
@@ -333,7 +331,7 @@ def _hold(found: Sequence[Evaluation], lower: dict[str, float], upper: dict[str,
     """End with status 1 where a figure is beyond a limit.
 
     Raises:
-        typer.Exit: with status 1.
+        SystemExit: with status 1.
         TableError: there is no figure of that name.
     """
     broken = []
@@ -346,7 +344,7 @@ def _hold(found: Sequence[Evaluation], lower: dict[str, float], upper: dict[str,
     for sentence in broken:
         complain(sentence)
     if broken:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _figure(found: Evaluation, name: str) -> float:

@@ -8,30 +8,24 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-from rich.table import Table
-
 from emocli.cli.console import Talk, out, plain
+from emocli.cli.declared import Argument, Group, Misuse, Option
 from emocli.cli.options import Device, Quiet
 from emocli.errors import ModelError
 from emocli.models import hub, registry
 from emocli.models.registry import Listing
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Models that are known, and those on this machine.\n\n"
+app = Group(
+    "Models that are known, and those on this machine.\n\n"
     "Examples:\n\n"
     "    emocli models list\n\n"
     "    emocli models show builtin\n\n"
     "    emocli models pull audeering-dim",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Name = Annotated[
     str,
-    typer.Argument(
-        metavar="NAME", help="builtin, a short name, hf:owner/name[@revision], or a folder."
-    ),
+    Argument(metavar="NAME", help="builtin, a short name, hf:owner/name[@revision], or a folder."),
 ]
 COLUMNS = ("name", "kind", "gives", "here", "licence", "source")
 
@@ -46,9 +40,7 @@ class Form(StrEnum):
 
 FormOption = Annotated[
     Form | None,
-    typer.Option(
-        "-f", "--format", help="Readable on a terminal and otherwise CSV, unless said here."
-    ),
+    Option("-f", "--format", help="Readable on a terminal and otherwise CSV, unless said here."),
 ]
 
 
@@ -67,6 +59,8 @@ def list_models(form: FormOption = None) -> None:
         writer.writerow(COLUMNS)
         writer.writerows(_row(listing) for listing in listings)
     else:
+        from rich.table import Table
+
         table = Table(box=None, header_style="bold")
         for column in COLUMNS[:-1]:  # sources are long; `show` has them
             table.add_column(column, no_wrap=column == "name", overflow="fold")
@@ -75,12 +69,10 @@ def list_models(form: FormOption = None) -> None:
         out().print(table)
 
 
-@app.command()
+@app.command("show")
 def show(
     name: Name,
-    form: Annotated[
-        Form, typer.Option("-f", "--format", help="table for people, or json.")
-    ] = Form.TABLE,
+    form: Annotated[Form, Option("-f", "--format", help="table for people, or json.")] = Form.TABLE,
 ) -> None:
     """What is known of one model: labels, sampling rate, size, licence, source, and its card.
 
@@ -91,7 +83,9 @@ def show(
         print_json(_facts(listing))
         return
     if form is Form.CSV:
-        raise typer.BadParameter("a card is shown as table or json", param_hint="--format")
+        raise Misuse("a card is shown as table or json", hint="--format")
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -104,14 +98,14 @@ def show(
             out().print(plain(line), soft_wrap=True)
 
 
-@app.command()
+@app.command("pull")
 def pull(
     name: Name,
     revision: Annotated[
-        str | None, typer.Option(metavar="REV", help="Branch, tag or commit of the hub.")
+        str | None, Option(metavar="REV", help="Branch, tag or commit of the hub.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Fetch files again that are there already.")
+        bool, Option("--force", help="Fetch files again that are there already.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -128,7 +122,7 @@ def pull(
     talk.say(f"{reference.hub} is on this machine: {folder}")
 
 
-@app.command()
+@app.command("verify")
 def verify(name: Name, device: Device = "auto") -> None:
     """Check a model's files against their checksums, and its answer where one is recorded.
 
@@ -136,6 +130,8 @@ def verify(name: Name, device: Device = "auto") -> None:
 
     Example: emocli models verify builtin
     """
+    from rich.table import Table
+
     from emocli.models.verify import verify as run_checks
 
     checks = run_checks(name, device=device)
@@ -154,7 +150,7 @@ def verify(name: Name, device: Device = "auto") -> None:
 
 def print_json(content: Any) -> None:
     """Write JSON on standard output."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _row(listing: Listing) -> Sequence[str]:

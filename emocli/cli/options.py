@@ -6,7 +6,7 @@ Each can also be set by an environment variable, ``EMOCLI_<OPTION>``.
 from enum import StrEnum
 from typing import Annotated
 
-import typer
+from emocli.cli.declared import Misuse, Option
 
 
 class TableFormat(StrEnum):
@@ -41,7 +41,7 @@ MACHINE_PANEL = "Machine"
 
 Output = Annotated[
     str,
-    typer.Option(
+    Option(
         "-o",
         "--output",
         metavar="FILE",
@@ -51,7 +51,7 @@ Output = Annotated[
 ]
 Format = Annotated[
     TableFormat | None,
-    typer.Option(
+    Option(
         "-f",
         "--format",
         envvar="EMOCLI_FORMAT",
@@ -61,7 +61,7 @@ Format = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option(
+    Option(
         "-q",
         "--quiet",
         envvar="EMOCLI_QUIET",
@@ -71,7 +71,7 @@ Quiet = Annotated[
 ]
 Verbose = Annotated[
     bool,
-    typer.Option(
+    Option(
         "-v",
         "--verbose",
         envvar="EMOCLI_VERBOSE",
@@ -81,7 +81,7 @@ Verbose = Annotated[
 ]
 Models = Annotated[
     list[str],
-    typer.Option(
+    Option(
         "-m",
         "--model",
         envvar="EMOCLI_MODEL",
@@ -92,7 +92,7 @@ Models = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option(
+    Option(
         envvar="EMOCLI_DEVICE",
         metavar="auto|cpu|cuda[:N]|mps",
         help="Where the model computes.",
@@ -101,7 +101,7 @@ Device = Annotated[
 ]
 DTypeOption = Annotated[
     DType,
-    typer.Option(
+    Option(
         "--dtype",
         envvar="EMOCLI_DTYPE",
         help="Number format of the model.",
@@ -110,7 +110,7 @@ DTypeOption = Annotated[
 ]
 BatchSize = Annotated[
     str,
-    typer.Option(
+    Option(
         envvar="EMOCLI_BATCH_SIZE",
         metavar="auto|N",
         help="How many windows the model takes at once. It never changes a result.",
@@ -119,7 +119,7 @@ BatchSize = Annotated[
 ]
 Offline = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--offline",
         envvar=["EMOCLI_OFFLINE", "HF_HUB_OFFLINE"],
         help="Use only models that are on this machine.",
@@ -128,7 +128,7 @@ Offline = Annotated[
 ]
 MatchOption = Annotated[
     Match,
-    typer.Option(
+    Option(
         "--match",
         help="What makes two rows the same recording: the path, or the name without folder and "
         "ending.",
@@ -136,11 +136,11 @@ MatchOption = Annotated[
 ]
 Root = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Folder that relative paths in tables start from."),
+    Option(metavar="DIR", help="Folder that relative paths in tables start from."),
 ]
 TruthColumn = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Column of the truth table that holds the label."),
+    Option(metavar="NAME", help="Column of the truth table that holds the label."),
 ]
 
 
@@ -148,12 +148,10 @@ def batch_size_of(text: str) -> int | None:
     """The number that ``--batch-size`` means, None for ``auto``.
 
     Raises:
-        typer.BadParameter: neither ``auto`` nor a whole number above 0.
+        Misuse: neither ``auto`` nor a whole number above 0.
     """
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise typer.BadParameter(
-            f"{text!r} is neither auto nor a whole number above 0", param_hint="--batch-size"
-        )
+        raise Misuse(f"{text!r} is neither auto nor a whole number above 0", hint="--batch-size")
     return int(text)

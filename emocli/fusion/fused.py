@@ -20,7 +20,6 @@ from emocli.fusion.entropy_selection import (
     tally_transitions,
 )
 from emocli.fusion.sides import Side, check_predictions, common_posteriors, find_speech_and_text
-from emocli.fusion.storage import ARROW, ENTROPY_SELECTION
 from emocli.table import (
     MEASURES,
     PROBABILITY_PREFIX,
@@ -29,6 +28,9 @@ from emocli.table import (
     PredictionTable,
 )
 
+ENTROPY_SELECTION = "entropy-selection"
+ARROW = "->"
+"""Between the label of the voice and the one that the text put in its place."""
 NO_FIGURES = "no probabilities"
 """Why a side has no say where its table does not tell."""
 AVERAGES = (*averages.WEIGHTED, "max-confidence")

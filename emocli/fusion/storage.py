@@ -7,7 +7,6 @@ ignored on reading.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from emocli.fusion.entropy_selection import (
     Transition,
 )
 from emocli.fusion.features import KINDS, Input
+from emocli.fusion.fused import ARROW, ENTROPY_SELECTION
 from emocli.fusion.logistic import Logistic
 from emocli.fusion.ridge import Ridge
 from emocli.fusion.scaling import Scaler
@@ -35,8 +35,6 @@ from emocli.labels import SENTIMENTS
 
 FORMAT = "emocli-fuser"
 VERSION = 1
-ENTROPY_SELECTION = "entropy-selection"
-ARROW = "->"
 _IN_METADATA = "fuser"
 
 AnyFuser = EntropySelection | Bayes | Logistic | Ridge | Stacking
@@ -117,6 +115,8 @@ def _as_text(fuser: AnyFuser) -> str:
     else:
         own = _dump_linear(fuser)
     method = method_of(fuser)
+    from importlib.metadata import version
+
     content = {"format": FORMAT, "version": VERSION, "method": method, "emocli": version("emocli")}
     text = json.dumps({**content, **own}, indent=2, ensure_ascii=False)
     # Lists of plain values on one line: a matrix then looks like one.

@@ -147,7 +147,7 @@ def top_k_hits(
 
 
 def balanced_draws(
-    counts: NDArray[np.int64], n_draws: int, n_per_label: int, rng: np.random.Generator
+    counts: NDArray[np.int64], n_draws: int, n_per_label: int, rng: "np.random.Generator"
 ) -> NDArray[np.int64]:
     """Matrices of counts of balanced samples, drawn without replacement.
 

@@ -7,10 +7,13 @@ are alike, else an utterance. A resampled table is given as weights, how often e
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from statistics import NormalDist
 
 LEVEL = 0.95
 MAX_UNITS = 5_000
@@ -59,7 +62,7 @@ class Units:
 
 
 def bootstrap_weights(
-    n_units: int, n_draws: int, rng: np.random.Generator, block: int
+    n_units: int, n_draws: int, rng: "np.random.Generator", block: int
 ) -> Iterator[NDArray[np.float64]]:
     """Weights of resampled units, in blocks of draws.
 
@@ -93,7 +96,7 @@ def jackknife_weights(n_units: int, block: int) -> Iterator[NDArray[np.float64]]
 
 
 def coin_weights(
-    n_units: int, n_draws: int, rng: np.random.Generator, block: int
+    n_units: int, n_draws: int, rng: "np.random.Generator", block: int
 ) -> Iterator[NDArray[np.float64]]:
     """A fair coin for each unit, in blocks of draws.
 
@@ -131,6 +134,8 @@ def bca_interval(
     draws = draws[~np.isnan(draws)]
     if math.isnan(estimate) or len(draws) == 0:
         return math.nan, math.nan
+    from statistics import NormalDist
+
     tails = ((1 - level) / 2, (1 + level) / 2)
     normal = NormalDist()
     below = float(np.sum(draws < estimate) + np.sum(draws <= estimate)) / (2 * len(draws))
@@ -153,7 +158,7 @@ def _acceleration(left_out: NDArray[np.float64]) -> float:
     return float(np.sum(influence**3)) / (6 * spread**1.5) if spread > 0 else 0.0
 
 
-def _corrected(normal: NormalDist, bias: float, skew: float, tail: float) -> float:
+def _corrected(normal: "NormalDist", bias: float, skew: float, tail: float) -> float:
     """The share of draws below which an end of the interval lies."""
     score = bias + normal.inv_cdf(tail)
     slack = 1 - skew * score

@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from emocli.models.protocol import ModelCard
@@ -62,7 +62,7 @@ class Alias:
 @cache
 def aliases() -> dict[str, Alias]:
     """All short names in the order of the table."""
-    text = files("emocli.models").joinpath("aliases.toml").read_text("utf-8")
+    text = Path(__file__).with_name("aliases.toml").read_text("utf-8")
     return {
         name: Alias(name=name, **_hashable(facts)) for name, facts in tomllib.loads(text).items()
     }

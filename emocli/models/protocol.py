@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Recognizer(Protocol):
         """What the model is."""
         ...
 
-    def logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
+    def logits(self, utterances: Sequence[Any]) -> "NDArray[np.float64]":
         """Scores of utterances, each independent of the others in the call.
 
         Args:

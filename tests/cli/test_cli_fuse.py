@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from emocli.cli.app import app
-from emocli.cli.fuse import Criterion, Method, _rule_told
+from emocli.cli.fuse import Criterion, Method
+from emocli.cli.fusers import _rule_told
 from emocli.fusion.entropy_selection import ClassRule
 from emocli.fusion.fused import METHODS
 from emocli.fusion.logistic import CRITERIA
@@ -88,6 +89,12 @@ def test_every_average_gives_a_row_for_each_utterance(folder, method):
     rows = json.loads(done.stdout)
     assert [row["file"] for row in rows] == ["a.wav", "b.wav", "c.wav"]
     assert {row["model"] for row in rows} == {f"{method}(builtin,text)"}
+
+
+def test_a_fit_without_a_truth_is_refused(folder):
+    assert "--fit needs the truth that it learns from" in misused(
+        "speech.csv", "text.csv", "--fit", ""
+    )
 
 
 def test_weights_and_labels(folder):

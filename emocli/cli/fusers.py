@@ -1,0 +1,283 @@
+"""Fusers that learn, for `emocli.cli.fuse`: fitted at hand, kept in a file, or set by hand."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli import posteriors
+from emocli.cli.console import Talk
+from emocli.cli.declared import Misuse
+from emocli.cli.fuse import WHERE_TRUTH_COUNTS, Method, no_prior
+from emocli.errors import FuserError
+from emocli.fusion.entropy_selection import (
+    NEVER,
+    REFER,
+    ClassRule,
+    EntropySelection,
+    SentimentRule,
+    manual,
+)
+from emocli.fusion.fused import (
+    ARROW,
+    ENTROPY_SELECTION,
+    FitReport,
+    Summary,
+    fit_selection,
+    select,
+    summarise,
+)
+from emocli.fusion.ridge import Ridge
+from emocli.fusion.sides import Side, find_speech_and_text, true_labels
+from emocli.fusion.storage import AnyFuser, dump_fuser, load_fuser, method_of
+from emocli.fusion.trained import (
+    FitOptions,
+    Fuser,
+    apply_fuser,
+    choose_method,
+    class_mix,
+    fit_dimensions,
+    fit_labels,
+    reweight,
+    trained_table,
+)
+from emocli.table import PredictionTable
+from emocli.table_io import read_table
+
+UNIFORM = "uniform"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How the fuser is to be had, and what it is to do; the options of `emocli fuse` by name.
+
+    Attributes:
+        rule: thresholds set by hand.
+        options: choices that learning leaves open.
+    """
+
+    method: str | None
+    fit: str | None
+    save: str | None
+    fuser: str | None
+    rule: ClassRule | None
+    options: FitOptions
+    in_sample: bool
+    prior: str | None
+    truth: str | None
+    truth_column: str
+    weights: str | None
+
+
+def fuse_learned(
+    sides: Sequence[Side], answers: PredictionTable | None, way: Way, talk: Talk
+) -> PredictionTable:
+    """The table that a fuser makes of the sides.
+
+    Args:
+        sides: what the models say.
+        answers: the truth for each row, where it is known.
+        way: which fuser.
+        talk: where it is told.
+
+    Raises:
+        FuserError: the fuser's file cannot be read or written, or does not fit the tables.
+        Misuse: options that contradict the fuser.
+    """
+    chosen, held_out = _chosen(sides, answers, way, talk)
+    if way.save is not None:
+        _write(way.save, dump_fuser(chosen))
+    _check_meaning(chosen, way)
+    if isinstance(chosen, EntropySelection):
+        labelled = true_labels(answers, way.truth_column) if answers is not None else None
+        return _selected(sides, chosen, labelled, talk)
+    seen = held_out is None or way.in_sample
+    figures = apply_fuser(sides, chosen) if seen or held_out is None else held_out
+    if way.prior is not None and not isinstance(chosen, Ridge):
+        figures = _for_mix(figures, chosen, way.prior, way.truth_column, talk)
+    return trained_table(sides, chosen, figures)
+
+
+def _chosen(
+    sides: Sequence[Side], answers: PredictionTable | None, way: Way, talk: Talk
+) -> tuple[AnyFuser, NDArray[np.float64] | None]:
+    """The fuser, and where it was learned here, what ones that had not seen a row say of it."""
+    if way.fuser is not None:
+        kept = load_fuser(_read(way.fuser), way.fuser)
+        if way.method not in (None, Method.AUTO, method_of(kept)):
+            raise Misuse(f"{way.fuser} holds {method_of(kept)}; leave out --method")
+        return kept, None
+    if way.rule is not None:
+        return _by_hand(sides, way.rule), None
+    if answers is None:
+        raise Misuse("--fit needs the truth that it learns from")
+    return _fitted(sides, answers, way.truth_column, way.method, way.options, talk)
+
+
+def manual_rule(entropy: float | None, varentropy: float | None, rule: str | None) -> ClassRule:
+    """The rule that is set by hand.
+
+    Raises:
+        Misuse: one of the thresholds is missing, or the rule is none.
+    """
+    if entropy is None or varentropy is None:
+        raise Misuse("a rule set by hand needs both --entropy-threshold and --varentropy-threshold")
+    return ClassRule(entropy, varentropy, _sentiment_rule(rule or "refer"))
+
+
+def _sentiment_rule(text: str) -> SentimentRule:
+    kind, *rest = text.split(":")
+    if kind == "refer" and not rest:
+        return REFER
+    if kind == "simple" and rest and rest[1:] in ([], ["flip"]):
+        with suppress(ValueError):
+            threshold = float(rest[0])
+            if 0 <= threshold <= 1:
+                return SentimentRule(threshold, flip=bool(rest[1:]))
+    raise Misuse(
+        f"{text!r} is neither refer nor simple:T nor simple:T:flip with T from 0 to 1",
+        hint="--sentiment-rule",
+    )
+
+
+def _check_meaning(chosen: AnyFuser, way: Way) -> None:
+    """Refuse options that would be passed over in silence."""
+    if way.weights is not None:
+        raise Misuse(f"{method_of(chosen)} finds its own weights; leave out --weights")
+    if way.truth is not None and not isinstance(chosen, EntropySelection):
+        raise Misuse(WHERE_TRUTH_COUNTS)
+    if way.prior is not None and isinstance(chosen, EntropySelection | Ridge):
+        raise Misuse(no_prior(method_of(chosen)))
+
+
+def _fitted(
+    sides: Sequence[Side],
+    truth: PredictionTable,
+    column: str,
+    method: str | None,
+    options: FitOptions,
+    talk: Talk,
+) -> tuple[AnyFuser, NDArray[np.float64] | None]:
+    """A fuser learned from the tables, and what ones that had not seen a row say of it."""
+    wanted = method or Method.AUTO
+    chosen = choose_method(sides) if wanted == Method.AUTO else wanted
+    if chosen == ENTROPY_SELECTION:
+        return _fitted_selection(sides, true_labels(truth, column), talk), None
+    speakers = _speakers(truth, sides[0].table)
+    if chosen == Method.RIDGE:
+        fitted = fit_dimensions(sides, truth, speakers)
+    else:
+        fitted = fit_labels(sides, true_labels(truth, column), speakers, chosen, options)
+    apart = "rows" if speakers is None else "speakers"
+    talk.say(f"{chosen}: {_fit_told(fitted.report)}")
+    talk.detail(f"Rows that took part are fused by fusers that had not seen their {apart}.")
+    return fitted.fuser, fitted.figures
+
+
+def _speakers(*tables: PredictionTable) -> list[str] | None:
+    """Who speaks in each row, None unless it is known of all rows."""
+    for table in tables:
+        speakers: list[str] = table.column("speaker").tolist()
+        if speakers and all(speakers):
+            return speakers
+    return None
+
+
+def _for_mix(
+    probs: NDArray[np.float64], fuser: Fuser, prior: str, column: str, talk: Talk
+) -> NDArray[np.float64]:
+    """Posteriors for the class mix that is expected."""
+    expected = np.full(len(fuser.labels), 1.0 / len(fuser.labels))
+    if prior != UNIFORM:
+        expected = class_mix(true_labels(read_table(prior), column), fuser.labels)
+    shifted = reweight(probs, fuser.prior, expected)
+    n_changed = int((posteriors.top(shifted) != posteriors.top(probs)).sum())
+    before, after = (
+        ", ".join(f"{name} {share:.1%}" for name, share in zip(fuser.labels, mix, strict=True))
+        for mix in (fuser.prior, expected)
+    )
+    talk.say(f"For the mix {after} instead of {before}: {n_changed} labels change.")
+    return shifted
+
+
+def _fitted_selection(sides: Sequence[Side], truth: Sequence[str], talk: Talk) -> EntropySelection:
+    """Entropy selection learned from the tables at hand."""
+    fuser, report = fit_selection(sides, truth)
+    talk.say(_fit_told(report))
+    for label, rule in fuser.rules.items():
+        talk.detail(f"{label}: {_rule_told(rule)}")
+    talk.detail(f"excluded: {', '.join(ARROW.join(pair) for pair in fuser.excluded) or 'none'}")
+    return fuser
+
+
+def _fit_told(report: FitReport) -> str:
+    told = f"Fitted on {report.n_used} rows."
+    if report.n_silent:
+        told += f" {report.n_silent} rows without a prediction took no part."
+    if report.foreign:
+        counts = ", ".join(f"{name} {count}" for name, count in report.foreign.items())
+        told += f" {sum(report.foreign.values())} rows with other labels took no part: {counts}."
+    return told
+
+
+def _rule_told(rule: ClassRule) -> str:
+    if rule == NEVER:
+        return "the text is never asked"
+    negative = "the likelier of angry and sad"
+    if rule.sentiment.threshold is not None:
+        low, high = ("sad", "angry") if rule.sentiment.flip else ("angry", "sad")
+        negative = f"{low} up to {rule.sentiment.threshold:.2f}, {high} above"
+    return (
+        f"entropy from {rule.entropy:.6f}, varentropy to {rule.varentropy:.6f}, "
+        f"negative is {negative}"
+    )
+
+
+def _by_hand(sides: Sequence[Side], rule: ClassRule) -> EntropySelection:
+    speech, text = find_speech_and_text(sides)
+    return manual(speech.labels, rule, inputs=(speech.model, text.model))
+
+
+def _selected(
+    sides: Sequence[Side], fuser: EntropySelection, truth: Sequence[str] | None, talk: Talk
+) -> PredictionTable:
+    """The fused table, after a sentence on what the text changed."""
+    fused, selection = select(sides, fuser)
+    _, text = find_speech_and_text(sides)
+    talk.say(_told(summarise(selection, text, fuser.labels, truth)))
+    return fused
+
+
+def _told(summary: Summary) -> str:
+    told = f"{summary.n} rows, {summary.consulted} consulted, {summary.changed} changed"
+    if summary.transitions:
+        made = (f"{ARROW.join(pair)} {n}" for pair, n in summary.transitions.items())
+        told += f" ({', '.join(made)})"
+    if summary.tallies is not None:
+        told += f"; {summary.corrected} corrected, {summary.broken} broken"
+    for count, what in ((summary.alone, "from the text alone"), (summary.failed, "without any")):
+        told += f"; {count} {what}" if count else ""
+    return f"{told}."
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FuserError(
+            f"{path}: cannot be read ({error.strerror}), expected a fuser that emocli fuse --save "
+            f"wrote. Check the path."
+        ) from None
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise FuserError(
+            f"{path}: cannot be written ({error.strerror}), expected a folder that exists and may "
+            f"be written to. Choose another place with --save."
+        ) from None
