@@ -17,6 +17,7 @@ PURE = {
     "transcript",
     "subtitles",
     "label_tracks",
+    "encoder_identity",
     "timeline",
     "fusion",
     "metrics",

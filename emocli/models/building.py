@@ -91,17 +91,18 @@ def skeleton_shapes(checkpoint: Checkpoint, build: Callable[[], nn.Module]) -> S
         return {key: tuple(tensor.shape) for key, tensor in build().state_dict().items()}
 
 
-def fill(kind: Any, config: Any, tensors: Mapping[str, Tensor]) -> Any:
+def fill(kind: Any, config: Any, tensors: Mapping[str, Tensor], **options: Any) -> Any:
     """A network of the library with given weights, in fp32, ready to predict.
 
     Args:
         kind: class of the network.
         config: its configuration.
         tensors: all weights by the network's own names.
+        options: what the class takes beyond a configuration.
     """
     with _silence():
         network = kind.from_pretrained(
-            None, config=config, state_dict=dict(tensors), dtype=torch.float32
+            None, config=config, state_dict=dict(tensors), dtype=torch.float32, **options
         )
     return network.eval()
 

@@ -220,14 +220,8 @@ def _dense_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
 
 def _challenge_baseline(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
     """WavLM, attentive statistics pooling, a fully connected head."""
-    shapes, name, settings = checkpoint.shapes, checkpoint.name, checkpoint.config
-    mean, std = settings.get("mean"), settings.get("std")
-    if not isinstance(mean, int | float) or not isinstance(std, int | float) or std <= 0:
-        raise ModelError(
-            f"{name}: config.json has no mean and std of the training corpus, expected two "
-            f"numbers that waveforms are standardised with. Use a later revision of the "
-            f"checkpoint."
-        )
+    shapes, name = checkpoint.shapes, checkpoint.name
+    front_end = corpus_norm(checkpoint)
     config = library_config(checkpoint, "wavlm", wavlm_from_weights(checkpoint))
     n_outputs = _n_rows(shapes, "ser_model.out.0.weight")
     n_hidden = _n_rows(shapes, "ser_model.fc.0.0.weight")
@@ -241,7 +235,7 @@ def _challenge_baseline(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNe
 
     expected = skeleton_shapes(checkpoint, lambda: build(transformers.WavLMModel(config)))
     names = match_names(name, shapes, expected)
-    outputs = name_outputs(name, settings, n_outputs, alias)
+    outputs = name_outputs(name, checkpoint.config, n_outputs, alias)
     tensors = _take(checkpoint, names)
     encoder = fill(transformers.WavLMModel, config, _below("ssl_model.", tensors))
     module = build(nn.Identity())
@@ -249,9 +243,34 @@ def _challenge_baseline(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNe
     module.load_state_dict(head)
     module.ssl_model = encoder
     network = with_waveforms(checkpoint, config, module, outputs)
-    rate = settings.get("sampling_rate", 16000)
     # preprocessor_config.json of these checkpoints holds a placeholder and is left alone.
-    return replace(network, front_end=CorpusNorm(mean, std), sampling_rate=rate, remark="")
+    return replace(
+        network,
+        front_end=front_end,
+        sampling_rate=challenge_sampling_rate(checkpoint),
+        remark="",
+    )
+
+
+def challenge_sampling_rate(checkpoint: Checkpoint) -> int:
+    """Hz that a challenge baseline's own configuration names."""
+    return int(checkpoint.config.get("sampling_rate", 16000))
+
+
+def corpus_norm(checkpoint: Checkpoint) -> CorpusNorm:
+    """What a challenge baseline standardises waveforms with.
+
+    Raises:
+        ModelError: config.json does not say.
+    """
+    mean, std = checkpoint.config.get("mean"), checkpoint.config.get("std")
+    if not isinstance(mean, int | float) or not isinstance(std, int | float) or std <= 0:
+        raise ModelError(
+            f"{checkpoint.name}: config.json has no mean and std of the training corpus, "
+            f"expected two numbers that waveforms are standardised with. Use a later revision of "
+            f"the checkpoint."
+        )
+    return CorpusNorm(mean, std)
 
 
 def wavlm_from_weights(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def load_text(
         card,
         network,
         tokenizer,
-        _preprocessing(checkpoint),
+        preprocessing_of(checkpoint),
         device,
         dtype,
         batch_size=batch_size,
@@ -193,7 +193,7 @@ def mask_users_and_links(text: str) -> str:
     )
 
 
-def _preprocessing(checkpoint: Checkpoint) -> Preprocess:
+def preprocessing_of(checkpoint: Checkpoint) -> Preprocess:
     """What a checkpoint's card asks to be done to texts, known by where it comes from."""
     origins = (checkpoint.name, str(checkpoint.config.get("_name_or_path", "")))
     if any(origin.lower().startswith("cardiffnlp/twitter-") for origin in origins):

@@ -113,6 +113,33 @@ def pitch_filters(config: FrontEndConfig) -> tuple[NDArray[np.float32], NDArray[
     return cosines.astype(np.float32), weights.astype(np.float32)
 
 
+def ideal_periodicity(config: FrontEndConfig) -> NDArray[np.float32]:
+    """What the autocorrelation of this front end is for a train of pulses, at its own period.
+
+    It would be 1 were the window endless. The Hann window makes it the smaller the longer the
+    period: 0.86 at 520 Hz, 0.22 at 97 Hz, 0.07 at 62 Hz. Mean over eight positions of the pulses in the window.
+
+    Returns:
+        Shape (n_pitches,).
+    """
+    cosines, weights = pitch_filters(config)
+    window = np.hanning(config.window_samples + 1)[:-1]
+    seconds = np.arange(config.window_samples) / config.sampling_rate
+    pitches = np.geomspace(config.lowest_pitch_hz, config.highest_pitch_hz, config.n_pitches)
+    ideal = []
+    for pitch, cosine in zip(pitches, cosines.T, strict=True):
+        n_harmonics = int(config.highest_hz / pitch)
+        half = np.pi * (pitch * seconds + np.arange(8)[:, None] / 8)  # (8, n_samples)
+        # The sum of the harmonics' cosines is Dirichlet's kernel, n_harmonics on a pulse itself.
+        sine = np.sin(half)
+        on_pulse = np.abs(sine) < 1e-6
+        ratio = np.sin((2 * n_harmonics + 1) * half) / np.where(on_pulse, 1.0, sine)
+        pulses = np.where(on_pulse, n_harmonics, (ratio - 1) / 2)
+        spectrum = np.square(np.abs(np.fft.rfft(pulses * window))) ** COMPRESSION
+        ideal.append(np.mean((spectrum @ cosine) / (spectrum @ weights)))
+    return np.array(ideal, dtype=np.float32)
+
+
 class LogMelPitch(nn.Module):
     """The front end; it has no weights to train."""
 
@@ -162,6 +189,48 @@ class LogMelPitch(nn.Module):
         if missing > 0:
             waveform = nn.functional.pad(waveform, (0, missing))
         return waveform.unfold(0, self.config.window_samples, self.config.hop_samples)
+
+
+class LogMelSequence(nn.Module):
+    """Mel energies of a whole waveform, silence and all, one frame for every hop begun.
+
+    The level is taken out by scaling the waveform to a root mean square of 1; a waveform without
+    sound gives frames at the floor. Frames lie around the middles of hops.
+    """
+
+    window: Tensor
+    mels: Tensor
+
+    def __init__(self, config: FrontEndConfig) -> None:
+        super().__init__()
+        self.config = config
+        constants = {
+            "window": torch.hann_window(config.window_samples),
+            "mels": torch.from_numpy(mel_filters(config)),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    @torch.no_grad()
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Natural logarithms of mel energies.
+
+        Args:
+            waveform: float32, shape (n_samples,), at ``config.sampling_rate``.
+
+        Returns:
+            Shape (max(1, ceil(n_samples / hop_samples)), n_mels), at least ``log(1e-10)``.
+        """
+        size, hop = self.config.window_samples, self.config.hop_samples
+        n_frames = max(1, -(-len(waveform) // hop))
+        rms = waveform.square().mean().sqrt() if len(waveform) else torch.tensor(0.0)
+        scaled = waveform / rms if rms > SILENT_RMS else torch.zeros_like(waveform)
+        before = (size - hop) // 2
+        after = max(0, (n_frames - 1) * hop + size - before - len(waveform))
+        pieces = nn.functional.pad(scaled, (before, after)).unfold(0, size, hop)[:n_frames]
+        spectrum = torch.fft.rfft(pieces * self.window)
+        power = spectrum.real.square() + spectrum.imag.square()  # (n_frames, n_bins)
+        return torch.log(power @ self.mels + ENERGY_FLOOR)
 
 
 def loud_span(pieces: Tensor) -> tuple[int, int]:

@@ -1,0 +1,145 @@
+"""Encoders that need no download: log-mel frames, prosody, and hashed words."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.encoder_identity import EncoderIdentity
+from emocli.models.hashed_text import load_hashed_text
+from emocli.networks.pitch import HOP_SECONDS
+from emocli.networks.prosody import PROSODY_NAMES, PROSODY_VERSION, prosody_frames
+from emocli.networks.text_features import tokens_of
+from emocli.networks.word_features import HASHED_DIM, WORDS_VERSION, hashed_words
+
+SAMPLING_RATE = 16000
+LOGMEL_VERSION = 1
+WORD_MODELS = ("text-emotion", "text-sentiment")
+CONTEXT_TOKENS = 3
+"""Tokens that the embedded text models see for each word: it and the two before it."""
+
+
+class _Encoder:
+    """What built-in encoders share: they take utterances of any length, one by one."""
+
+    identity: EncoderIdentity
+    max_seconds = 0.0
+
+    def remarks(self, batch: Sequence[object]) -> list[str]:
+        """Nothing, for each utterance is taken in as a whole."""
+        return [""] * len(batch)
+
+
+class LogMelEncoder(_Encoder):
+    """80 logarithmic mel energies, 50 frames a second.
+
+    Windows of 32 ms every 20 ms around their middles; the level of the recording is taken out.
+
+    Attributes:
+        identity: what decides the frames.
+    """
+
+    def __init__(self) -> None:
+        from emocli.networks.logmel import FrontEndConfig, LogMelSequence
+
+        config = FrontEndConfig(n_mels=80, hop_samples=320)
+        self._front_end = LogMelSequence(config)
+        self.identity = EncoderIdentity(
+            name="logmel",
+            modality="speech",
+            dim=config.n_mels,
+            frames_per_second=config.frames_per_second,
+            sampling_rate=SAMPLING_RATE,
+            version=LOGMEL_VERSION,
+        )
+
+    def encode(self, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Frames of waveforms, each of shape (ceil(n_samples / 320), 80)."""
+        import torch
+
+        found = [self._front_end(torch.from_numpy(np.ascontiguousarray(w))) for w in batch]
+        return [frames.numpy() for frames in found]
+
+
+class ProsodyEncoder(_Encoder):
+    """Pitch, voicing, periodicity and level with their slopes, 100 frames a second.
+
+    Attributes:
+        identity: what decides the frames.
+    """
+
+    def __init__(self) -> None:
+        self.identity = EncoderIdentity(
+            name="prosody",
+            modality="prosody",
+            dim=2 * len(PROSODY_NAMES),
+            frames_per_second=1 / HOP_SECONDS,
+            sampling_rate=SAMPLING_RATE,
+            version=PROSODY_VERSION,
+        )
+
+    def encode(self, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Frames of waveforms; see `emocli.networks.prosody.prosody_frames`."""
+        return [prosody_frames(waveform, SAMPLING_RATE) for waveform in batch]
+
+
+class WordEncoder(_Encoder):
+    """A vector per word: its spelling, hashed, and what the embedded text models make of it.
+
+    The first 128 values depend on the word's own letters, so that inflected forms are near one
+    another; they were not trained and know no meaning. The others are the logits that the
+    embedded emotion and sentiment models (English) give to the word with the two before it, which
+    tells "not happy" from "happy". A text without words gets one frame.
+
+    Attributes:
+        identity: what decides the frames.
+    """
+
+    def __init__(self) -> None:
+        folder = Path(__file__).parent / "builtin"
+        self._models = [load_hashed_text(folder / name) for name in WORD_MODELS]
+        self.identity = EncoderIdentity(
+            name="words",
+            modality="text",
+            dim=HASHED_DIM + sum(len(model.card.labels) for model in self._models),
+            settings=(("models", self._digest),),
+            version=WORDS_VERSION,
+        )
+
+    @cached_property
+    def _digest(self) -> str:
+        from hashlib import sha256
+
+        folder = Path(__file__).parent / "builtin"
+        weights = [folder / name / "model.safetensors" for name in WORD_MODELS]
+        return sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()[:12]
+
+    def encode(self, batch: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Frames of texts, each of shape (n_words, 138)."""
+        tokens = [tokens_of(text) or [""] for text in batch]
+        contexts = [
+            " ".join(own[max(0, last + 1 - CONTEXT_TOKENS) : last + 1])
+            for own in tokens
+            for last in range(len(own))
+        ]
+        columns = [hashed_words([token for own in tokens for token in own])]
+        columns += [model.logits(contexts) for model in self._models]
+        frames = np.column_stack(columns).astype(np.float32)
+        return np.split(frames, np.cumsum([len(own) for own in tokens])[:-1])
+
+
+def builtin_encoder(name: str) -> LogMelEncoder | ProsodyEncoder | WordEncoder:
+    """The built-in encoder of a name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    if name == "logmel":
+        return LogMelEncoder()
+    if name == "prosody":
+        return ProsodyEncoder()
+    if name == "words":
+        return WordEncoder()
+    raise KeyError(name)
