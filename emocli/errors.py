@@ -9,6 +9,7 @@
     ├── MissingText             a text model was asked and there is no transcript
     ├── TimelineError           windows, segments or speakers that cannot be had as asked
     ├── RecipeError             a training recipe that cannot be followed
+    ├── FeatureError            a folder of features that is damaged or of another encoder
     ├── MissingDependency       an optional package is not installed
     └── ModelError              a checkpoint that cannot be used as asked
         └── ModelUnavailable    exit 4: a checkpoint that is not on this machine
@@ -54,6 +55,10 @@ class TimelineError(EmocliError):
 
 class RecipeError(EmocliError):
     """A training recipe, or the data it names, that cannot be followed."""
+
+
+class FeatureError(EmocliError):
+    """A folder of features that is damaged, cannot be written, or is of another encoder."""
 
 
 class MissingDependency(EmocliError):

@@ -42,7 +42,8 @@ class LogMelEncoder(_Encoder):
     """
 
     def __init__(self) -> None:
-        from emocli.networks.logmel import FrontEndConfig, LogMelSequence
+        from emocli.networks.logmel import FrontEndConfig
+        from emocli.networks.mel_sequence import LogMelSequence
 
         config = FrontEndConfig(n_mels=80, hop_samples=320)
         self._front_end = LogMelSequence(config)
