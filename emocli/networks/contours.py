@@ -21,8 +21,10 @@ FLOOR_NATS = -13.8
 ACTIVE_NATS = -7.0
 """A frame is active less than 7 nats, 30 dB, below the loudest."""
 LOUD_NATS = -5.0
-MIN_PERIODICITY = 0.35
-"""Autocorrelation above which an active frame counts as voiced."""
+MIN_PERIODICITY = 0.5
+"""Share of a pulse train's autocorrelation above which an active frame counts as voiced."""
+LEAST_IDEAL = 0.1
+"""Bound on what the autocorrelation is divided by, lest noise at long lags count as voice."""
 LONG_LAG_PENALTY = 0.01
 """Preference for higher pitches, lest a multiple of the period be taken for the period."""
 VARIANCE_FLOOR = 0.05
@@ -51,7 +53,11 @@ class Contours:
 
 
 def contours(
-    energies: Tensor, periodicity: Tensor, valid: Tensor, pitches_semitones: Tensor
+    energies: Tensor,
+    periodicity: Tensor,
+    valid: Tensor,
+    pitches_semitones: Tensor,
+    ideal: Tensor,
 ) -> Contours:
     """Contours of the frames of a batch.
 
@@ -60,12 +66,13 @@ def contours(
         periodicity: shape (n_utterances, n_frames, n_pitches).
         valid: bool, shape (n_utterances, n_frames), False where a frame is padding.
         pitches_semitones: shape (n_pitches,), evenly spaced.
+        ideal: periodicity of a train of pulses at each pitch, shape (n_pitches,).
     """
     level = torch.logsumexp(energies, dim=2) - math.log(energies.shape[2])
     loudest = masked_quantile(level[..., None], valid, (LOUDEST,))[0]  # (n_utterances, 1)
     energy = level - loudest
     spectrum = (energies - loudest[..., None]).clamp(min=FLOOR_NATS)
-    pitch, strength, inside = track_pitch(periodicity, valid, pitches_semitones)
+    pitch, strength, inside = track_pitch(periodicity, valid, pitches_semitones, ideal)
     active = valid & (energy > ACTIVE_NATS)
     loudness = (LOUDNESS_EXPONENT * spectrum).exp().mean(2)
     shape = spectral_contours(spectrum)
@@ -133,7 +140,7 @@ def band_energies(spectrum: Tensor) -> Tensor:
 
 
 def track_pitch(
-    periodicity: Tensor, valid: Tensor, pitches_semitones: Tensor
+    periodicity: Tensor, valid: Tensor, pitches_semitones: Tensor, ideal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The pitch of each frame: the highest peak of the smoothed autocorrelation.
 
@@ -141,10 +148,14 @@ def track_pitch(
         periodicity: shape (n_utterances, n_frames, n_pitches).
         valid: bool, shape (n_utterances, n_frames), False where a frame is padding.
         pitches_semitones: shape (n_pitches,), evenly spaced.
+        ideal: periodicity of a train of pulses at each pitch, shape (n_pitches,).
 
     Returns:
-        Pitch in semitones, the autocorrelation there, and whether the peak lies inside the range;
-        each of shape (n_utterances, n_frames).
+        Pitch in semitones, the autocorrelation there as a share of the ideal one, and whether the
+        peak lies inside the range; each of shape (n_utterances, n_frames).
+
+    Source: Boersma 1993, "Accurate short-term analysis of the fundamental frequency", divides the
+    window's own autocorrelation out.
     """
     n_pitches = periodicity.shape[2]
     before = torch.cat([periodicity[:, :1], periodicity[:, :-1]], dim=1)
@@ -161,7 +172,10 @@ def track_pitch(
     spacing = pitches_semitones[1] - pitches_semitones[0]
     pitch = pitches_semitones[0] + spacing * (inner + offset)
     inside = (peak > 0) & (peak < n_pitches - 1)
-    return pitch[..., 0], periodicity.gather(2, peak)[..., 0], inside[..., 0]
+    # At the interpolated pitch, not at the peak of the smoothed curve.
+    nearest = ((pitch - pitches_semitones[0]) / spacing).round().long().clamp(0, n_pitches - 1)
+    strength = periodicity.gather(2, peak)[..., 0] / ideal.clamp(min=LEAST_IDEAL)[nearest[..., 0]]
+    return pitch[..., 0], strength, inside[..., 0]
 
 
 def masked_moments(values: Tensor, mask: Tensor, floor: float = 0.0) -> tuple[Tensor, Tensor]:

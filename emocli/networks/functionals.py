@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from emocli.networks.contours import Contours, contours, masked_moments, masked_quantile
-from emocli.networks.logmel import FrontEndConfig
+from emocli.networks.logmel import FrontEndConfig, ideal_periodicity
 
-VERSION = 2
+VERSION = 3
 """Counts up when the same frames give other functionals."""
 N_SPECTRAL = 45
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
@@ -28,12 +28,15 @@ class Functionals(nn.Module):
     """From padded frames to functionals; it has no weights to train."""
 
     pitches: Tensor
+    ideal: Tensor
 
     def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
         self.config = config
         pitches = torch.from_numpy(config.pitches_semitones)
         self.register_buffer("pitches", pitches, persistent=False)
+        ideal = torch.from_numpy(ideal_periodicity(config))
+        self.register_buffer("ideal", ideal, persistent=False)
 
     @torch.no_grad()
     def forward(self, frames: Tensor, valid: Tensor) -> Tensor:
@@ -51,7 +54,7 @@ class Functionals(nn.Module):
         valid = nn.functional.pad(valid, (0, missing))
         energies = frames[..., : self.config.n_mels]
         periodicity = frames[..., self.config.n_mels :]
-        found = contours(energies, periodicity, valid, self.pitches)
+        found = contours(energies, periodicity, valid, self.pitches, self.ideal)
         rate = self.config.frames_per_second
         return torch.cat(
             [

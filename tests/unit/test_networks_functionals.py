@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 
 from emocli.networks.contours import (
+    MIN_PERIODICITY,
+    contours,
     cosine_basis,
     masked_moments,
     masked_quantile,
@@ -10,7 +13,7 @@ from emocli.networks.contours import (
     track_pitch,
 )
 from emocli.networks.functionals import N_FUNCTIONALS, Functionals, statistics
-from emocli.networks.logmel import FrontEndConfig, LogMelPitch, pad_frames
+from emocli.networks.logmel import FrontEndConfig, LogMelPitch, ideal_periodicity, pad_frames
 
 CONFIG = FrontEndConfig()
 
@@ -55,11 +58,55 @@ def test_pitch_of_a_glide_rises(functionals):
         frames[None, :, 64:],
         torch.ones(1, len(frames), dtype=torch.bool),
         torch.from_numpy(CONFIG.pitches_semitones),
+        torch.from_numpy(ideal_periodicity(CONFIG)),
     )
     assert inside.all()
-    assert strength.min() > 0.3
+    assert strength.min() > 0.6
     expected = 12 * np.log2((120 + 60 * (256 * np.arange(61) + 256) / 16000) / 100)
     assert pitch[0].numpy() == pytest.approx(expected, abs=0.6)
+
+
+@pytest.mark.parametrize("hertz", [85, 90, 110, 150, 200, 300])
+def test_low_and_high_voices_count_as_voiced(hertz, rng):
+    pulses = np.diff(np.floor(np.arange(16001) * hertz / 16000)) > 0
+    waveform = lfilter([1], [1, -0.95], pulses.astype(float))
+    for formant, bandwidth in ((600, 80), (1200, 100), (2500, 150)):
+        radius = np.exp(-np.pi * bandwidth / 16000)
+        turn = 2 * radius * np.cos(2 * np.pi * formant / 16000)
+        waveform = lfilter([1], [1, -turn, radius**2], waveform)
+    waveform += 0.03 * waveform.std() * rng.normal(size=16000)
+    frames = LogMelPitch(CONFIG)(torch.from_numpy(waveform.astype(np.float32)))
+    found = contours(
+        frames[None, :, :64],
+        frames[None, :, 64:],
+        torch.ones(1, len(frames), dtype=torch.bool),
+        torch.from_numpy(CONFIG.pitches_semitones),
+        torch.from_numpy(ideal_periodicity(CONFIG)),
+    )
+    assert found.voiced.float().mean() > 0.95
+    semitones = 12 * np.log2(hertz / 100)
+    assert found.pitch[0].median().item() == pytest.approx(semitones, abs=0.3)
+
+
+def test_noise_counts_as_unvoiced(rng):
+    frames = LogMelPitch(CONFIG)(torch.from_numpy(rng.normal(size=16000).astype(np.float32)))
+    _, strength, _ = track_pitch(
+        frames[None, :, 64:],
+        torch.ones(1, len(frames), dtype=torch.bool),
+        torch.from_numpy(CONFIG.pitches_semitones),
+        torch.from_numpy(ideal_periodicity(CONFIG)),
+    )
+    assert (strength > MIN_PERIODICITY).float().mean() < 0.02
+
+
+def test_a_pulse_train_has_the_ideal_periodicity():
+    pitch = 40  # a lag whose period is no whole number of samples
+    hertz = np.geomspace(62, 520, 48)[pitch]
+    seconds = np.arange(16000) / 16000
+    pulses = sum(np.cos(2 * np.pi * k * hertz * seconds) for k in range(1, int(7600 / hertz) + 1))
+    frames = LogMelPitch(CONFIG)(torch.from_numpy(pulses.astype(np.float32)))
+    expected = ideal_periodicity(CONFIG)[pitch]
+    assert frames[:, 64 + pitch].mean().item() == pytest.approx(expected, abs=0.01)
 
 
 def test_statistics_agree_with_numpy(rng):
