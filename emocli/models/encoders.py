@@ -6,6 +6,7 @@ A name is one of
     words               of the package, for texts
     a short name of `SHORT_NAMES`
     whatever `emocli.models.registry` knows: hf:owner/name[@revision], a folder, a weight file
+    a .pt file of openai-whisper
 
 Any classifier, recogniser or bare checkpoint of a kind that emocli knows will do; only its encoder
 is used and nothing is trained.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import ModelError
+from emocli.models import whisper_pt
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import modality_of, open_checkpoint
 
@@ -104,19 +106,12 @@ def load_encoder(
     """
     if name in BUILTIN:
         return _builtin(name, layer)
-    hub_name, _, pinned = name.partition("@")
-    known = SHORT_NAMES.get(hub_name) if not Path(name).exists() else None
-    reference, checkpoint = open_checkpoint(
-        f"{known}@{pinned}" if known and pinned else known or name,
-        revision=revision,
-        offline=offline,
-    )
+    shown, checkpoint = _open(name, revision, offline)
     modality = modality_of(checkpoint)
     _check_kind(checkpoint)
     from emocli.models.devices import choose_device, choose_dtype
 
     place, precision = choose_device(device), choose_dtype(dtype)
-    shown = Path(reference.name).resolve().name if reference.folder else reference.name
     version = checkpoint.revision or content_hash(checkpoint)
     if modality == "text":
         from emocli.models.text_encoder import load_text_encoder
@@ -144,15 +139,30 @@ def load_encoder(
     )
 
 
+def _open(name: str, revision: str | None, offline: bool) -> tuple[str, Checkpoint]:
+    """What to call an encoder, and its checkpoint."""
+    path = Path(name).expanduser()
+    if path.suffix == whisper_pt.SUFFIX and path.is_file():
+        return path.name, whisper_pt.WhisperFile(path.parent, name, weights=path)
+    short, at, pinned = name.partition("@")
+    if short in SHORT_NAMES and not path.exists():
+        name = f"{SHORT_NAMES[short]}{at}{pinned}"
+    reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
+    # A folder goes by its name, so that the same checkpoint elsewhere is the same encoder.
+    return path.resolve().name if reference.folder else reference.name, checkpoint
+
+
 def content_hash(checkpoint: Checkpoint) -> str:
     """A hash of a checkpoint's weights and of the small files that decide what it computes."""
+    weights = checkpoint.weight_files
+    alone = isinstance(checkpoint, whisper_pt.WhisperFile)
     small = [
         path
-        for path in checkpoint.folder.iterdir()
-        if path.suffix in {".json", ".txt", ".model"} and path not in checkpoint.weight_files
+        for path in ([] if alone else checkpoint.folder.iterdir())
+        if path.suffix in {".json", ".txt", ".model"} and path not in weights
     ]
     total = sha256()
-    for path in sorted([*small, *checkpoint.weight_files]):
+    for path in sorted([*small, *weights]):
         with path.open("rb") as file:
             digest = sha256()
             while block := file.read(1 << 20):

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from emocli.networks.logmel import ENERGY_FLOOR, SILENT_RMS, FrontEndConfig, mel_filters
+from emocli.networks.logmel import SILENT_RMS, FrontEndConfig, mel_filters
+
+ENERGY_FLOOR = 1e-4
+"""About 63 dB below what white noise of the recording's level has in a band."""
 
 
 class LogMelSequence(nn.Module):
@@ -34,7 +37,7 @@ class LogMelSequence(nn.Module):
             waveform: float32, shape (n_samples,), at ``config.sampling_rate``.
 
         Returns:
-            Shape (max(1, ceil(n_samples / hop_samples)), n_mels), at least ``log(1e-10)``.
+            Shape (max(1, ceil(n_samples / hop_samples)), n_mels), at least ``log(1e-4)``.
         """
         size, hop = self.config.window_samples, self.config.hop_samples
         n_frames = max(1, -(-len(waveform) // hop))
