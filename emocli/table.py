@@ -36,6 +36,9 @@ scaled to sum to 1; a larger difference means that the figures are not posterior
 DOUBTS = ("disagreement", "movement", "expected_entropy", "mutual_information")
 """Figures of `emocli.calibration` on several opinions of one recording, in nats."""
 
+FEATURE_PREFIX = "feature_"
+"""Followed by a number, the name of a column with one value of an encoder."""
+
 _FIGURES = frozenset(
     (
         *("start", "end", *MEASURES, *DIMENSIONS, *DOUBTS),
@@ -52,6 +55,8 @@ Key = tuple[str, int, int]
 
 def is_figure(name: str) -> bool:
     """Whether a column of this name holds numbers."""
+    if name.startswith(FEATURE_PREFIX):
+        return name.removeprefix(FEATURE_PREFIX).isdecimal()
     return name in _FIGURES or name.startswith(PROBABILITY_PREFIX)
 
 

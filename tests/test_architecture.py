@@ -117,7 +117,8 @@ def test_help_loads_no_command():
 
 
 @pytest.mark.parametrize(
-    "module", ["fuse", "eval", "models", "predict", "transcribe", "train", "calibrate", "report"]
+    "module",
+    ["fuse", "eval", "models", "predict", "transcribe", "train", "calibrate", "report", "features"],
 )
 def test_commands_load_no_torch_before_a_model_is_needed(module):
     assert loaded_after(f"import emocli.cli.{module}") & set(HEAVY) == set()

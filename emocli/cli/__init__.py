@@ -4,6 +4,7 @@ This module knows the names of the commands and one line on each, and nothing he
 ``emocli --help`` is answered from here before typer, rich or a command is imported.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -45,6 +46,11 @@ COMMANDS = {
         "emocli.cli.report:report",
         MORE_PANEL,
         "One page to look at, listen to and send on.",
+    ),
+    "features": (
+        "emocli.cli.features:features",
+        MORE_PANEL,
+        "What a frozen encoder makes of recordings or transcripts.",
     ),
     "models": (
         "emocli.cli.models:app",
@@ -100,11 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given in ([], ["-h"], ["--help"]):
-        import os
-
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         sys.stdout.write(overview(colour=colour) + "\n")
         return
+    # numpy's own threads gain nothing on arrays as small as these. Starting them costs half as much
+    # as importing numpy, and they take the cores that decode. torch has its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if given[0] in TABLE_COMMANDS:
         from emocli.cli.quick import run_plain
 

@@ -6,10 +6,10 @@ goes on where it was.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from emocli.models.encoders import Encoder
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.texts import read_text
 from emocli.training.sequences import (
     SequenceFolder,
     SequenceStore,
@@ -58,6 +59,43 @@ class _Event:
     error: str = ""
 
 
+class Place(Protocol):
+    """Where features go, such as a `SequenceFolder`."""
+
+    def find(self, key: str) -> Stored | None:
+        """What is there for a key; None if nothing is."""
+        ...
+
+    def fault(self, frames: NDArray[np.float32]) -> str:
+        """Why frames cannot be kept; empty if they can."""
+        ...
+
+    def write(self, key: str, frames: NDArray[np.float32], note: str = "") -> Stored:
+        """Keep the features of a key."""
+        ...
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extraction came to, utterance by utterance.
+
+    Attributes:
+        keys: of the features in their place; empty where there are none.
+        lengths: frames, shape (n_utterances,); 0 where there are none.
+        errors: why an utterance has none, by its index.
+        notes: what of an utterance the encoder did not take in, by its index.
+    """
+
+    keys: list[str]
+    lengths: NDArray[np.intp]
+    errors: dict[int, str] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
+
+    def store(self, folder: SequenceFolder) -> SequenceStore:
+        """The sequences in the folder that they went to."""
+        return SequenceStore(folder, self.keys, self.lengths, self.errors, self.notes)
+
+
 def feature_folder(root: Path, identity: EncoderIdentity, dtype: str = "fp32") -> Path:
     """The folder of an encoder below a cache that several share."""
     readable = re.sub(r"[^\w.-]+", "-", identity.name)
@@ -92,29 +130,13 @@ def extract_recordings(
         FeatureError: the folder holds features of another encoder, or cannot be written.
         ModelError: the encoder reads texts.
     """
-    identity = encoder.identity
-    if identity.modality == "text":
+    if encoder.identity.modality == "text":
         raise ModelError(
-            f"{identity.name} reads texts, expected an encoder of recordings. Choose another one."
+            f"{encoder.identity.name} reads texts, expected an encoder of recordings. "
+            f"Choose another one."
         )
-    place = SequenceFolder(folder, identity, dtype)
-    tally = Tally(len(utterances), progress)
-
-    def hear(job: tuple[int, Utterance]) -> Iterator[_Event]:
-        index, utterance = job
-        try:
-            yield _hear(index, utterance, place, encoder, tally)
-        except EmocliError as error:
-            yield _Event(index, error=str(error))
-
-    events = run_ahead(
-        enumerate(utterances),
-        hear,
-        cost=lambda event: event.seconds,
-        budget=AHEAD_SECONDS,
-        n_threads=n_threads,
-    )
-    return _gather(_pools(events, POOL_UTTERANCES), encoder, place, len(utterances), tally)
+    place = SequenceFolder(folder, encoder.identity, dtype)
+    return extract(utterances, encoder, place, n_threads=n_threads, progress=progress).store(place)
 
 
 def extract_texts(
@@ -141,26 +163,79 @@ def extract_texts(
         FeatureError: the folder holds features of another encoder, or cannot be written.
         ModelError: the encoder hears recordings.
     """
-    identity = encoder.identity
-    if identity.modality != "text":
+    if encoder.identity.modality != "text":
         raise ModelError(
-            f"{identity.name} hears recordings, expected an encoder of texts. Choose another one."
+            f"{encoder.identity.name} hears recordings, expected an encoder of texts. "
+            f"Choose another one."
         )
-    place = SequenceFolder(folder, identity, dtype)
-
-    def events() -> Iterator[_Event]:
-        for index, text in enumerate(texts):
-            key = text_key(text)
-            stored = place.find(key)
-            yield _Event(index, key, None if stored else text, stored)
-
-    pools = _pools(events(), POOL_TEXTS)
-    return _gather(pools, encoder, place, len(texts), Tally(len(texts), progress))
+    place = SequenceFolder(folder, encoder.identity, dtype)
+    events = (_text_event(index, text, place) for index, text in enumerate(texts))
+    tally = Tally(len(texts), progress)
+    return _gather(_pools(events, POOL_TEXTS), encoder, place, len(texts), tally).store(place)
 
 
-def _hear(
-    index: int, utterance: Utterance, place: SequenceFolder, encoder: Encoder, tally: Tally
-) -> _Event:
+def extract(
+    utterances: Sequence[Utterance],
+    encoder: Encoder,
+    place: Place,
+    *,
+    n_threads: int = 2,
+    progress: ProgressCallback | None = None,
+) -> Extraction:
+    """Features of utterances, or of their transcripts if the encoder reads texts.
+
+    Transcripts are found as `emocli.pipeline.texts.read_text` finds them.
+
+    Args:
+        utterances: what to encode.
+        encoder: of recordings or texts.
+        place: where the features go.
+        n_threads: recordings that are decoded at a time.
+        progress: called with how far the run has come whenever a batch is done.
+
+    Raises:
+        FeatureError: the place cannot be written.
+    """
+    tally = Tally(len(utterances), progress)
+    if encoder.identity.modality == "text":
+        read = map(_reading(place), enumerate(utterances))
+        return _gather(_pools(read, POOL_TEXTS), encoder, place, len(utterances), tally)
+
+    def hear(job: tuple[int, Utterance]) -> Iterator[_Event]:
+        index, utterance = job
+        try:
+            yield _hear(index, utterance, place, encoder, tally)
+        except EmocliError as error:
+            yield _Event(index, error=str(error))
+
+    heard = run_ahead(
+        enumerate(utterances),
+        hear,
+        cost=lambda event: event.seconds,
+        budget=AHEAD_SECONDS,
+        n_threads=n_threads,
+    )
+    return _gather(_pools(heard, POOL_UTTERANCES), encoder, place, len(utterances), tally)
+
+
+def _reading(place: Place) -> Callable[[tuple[int, Utterance]], _Event]:
+    def read(job: tuple[int, Utterance]) -> _Event:
+        index, utterance = job
+        found = read_text(utterance)
+        if found.error:
+            return _Event(index, error=found.error)
+        return _text_event(index, found.text, place)
+
+    return read
+
+
+def _text_event(index: int, text: str, place: Place) -> _Event:
+    key = text_key(text)
+    stored = place.find(key)
+    return _Event(index, key, None if stored else text, stored)
+
+
+def _hear(index: int, utterance: Utterance, place: Place, encoder: Encoder, tally: Tally) -> _Event:
     """An utterance, decoded if its features are not there."""
     if utterance.error:
         return _Event(index, error=utterance.error)
@@ -218,31 +293,28 @@ def _pools(events: Iterable[_Event], size: int) -> Iterator[list[_Event]]:
 
 
 def _gather(
-    pools: Iterable[list[_Event]], encoder: Encoder, place: SequenceFolder, n: int, tally: Tally
-) -> SequenceStore:
+    pools: Iterable[list[_Event]], encoder: Encoder, place: Place, n: int, tally: Tally
+) -> Extraction:
     """Encode what is not there, write it, and say what there is for each utterance."""
-    keys, lengths = [""] * n, np.zeros(n, np.intp)
-    errors: dict[int, str] = {}
-    notes: dict[int, str] = {}
+    result = Extraction([""] * n, np.zeros(n, np.intp))
     for pool in pools:
         done = _encode_pool(pool, encoder, place)
         for event in pool:
             found = event.stored or done.get(event.key) or event.error
             if isinstance(found, Stored):
-                keys[event.index], lengths[event.index] = event.key, found.n_frames
+                result.keys[event.index] = event.key
+                result.lengths[event.index] = found.n_frames
                 if found.note:
-                    notes[event.index] = found.note
+                    result.notes[event.index] = found.note
             else:
-                errors[event.index] = found
+                result.errors[event.index] = found
             tally.heard(event.seconds)
-            tally.finished(failed=event.index in errors)
+            tally.finished(failed=event.index in result.errors)
         tally.report()
-    return SequenceStore(place, keys, lengths, errors, notes)
+    return result
 
 
-def _encode_pool(
-    pool: Sequence[_Event], encoder: Encoder, place: SequenceFolder
-) -> dict[str, Stored | str]:
+def _encode_pool(pool: Sequence[_Event], encoder: Encoder, place: Place) -> dict[str, Stored | str]:
     """What came of each key of a pool: features on disk, or why there are none."""
     inputs = {event.key: event.input for event in pool if event.input is not None}
     batch = list(inputs.values())
@@ -265,7 +337,7 @@ def _encode_alone(one: Any, encoder: Encoder) -> NDArray[np.float32] | str:
         return str(error)
 
 
-def _write(place: SequenceFolder, key: str, frames: NDArray[np.float32], note: str) -> Stored | str:
+def _write(place: Place, key: str, frames: NDArray[np.float32], note: str) -> Stored | str:
     """Features on disk, or what is wrong with them."""
     fault = place.fault(frames)
     return fault or place.write(key, frames, note)
