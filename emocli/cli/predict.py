@@ -14,6 +14,7 @@ from emocli.cli.render import cautions, prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
 from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.predict import load_recognizers, predict_rows
+from emocli.pipeline.processes import count_cores
 from emocli.pipeline.scoring import PredictOptions
 from emocli.pipeline.speakers import speaker_utterances
 from emocli.table import PredictionTable
@@ -99,7 +100,9 @@ def predict(
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
     timeline.check_labels([recognizer.card for recognizer in recognizers], kind)
-    chosen = PredictOptions(windows or segments, window, hop, size, voice=voice)
+    chosen = PredictOptions(
+        windows or segments, window, hop, size, n_processes=count_cores(), voice=voice
+    )
     with shown(talk, "recordings") as progress:
         rows = _collect(predict_rows(utterances, recognizers, chosen, progress))
     table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")

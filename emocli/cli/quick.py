@@ -40,9 +40,6 @@ def run_plain(given: Sequence[str]) -> bool:
     """
     if "_EMOCLI_COMPLETE" in os.environ:
         return False
-    # Table arithmetic gains nothing from more threads, and starting them costs half as much as
-    # importing numpy.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()  # nothing that is imported is ever garbage
     try:
         function, words = _command(given)

@@ -29,7 +29,13 @@ class CompactRecognizer:
     Args:
         card: what the model is.
         network: with its weights.
+
+    Attributes:
+        card: what the model is.
+        one_core: it is too small for more than one core; others are best used by more processes.
     """
+
+    one_core = True
 
     def __init__(self, card: ModelCard, network: CompactNetwork) -> None:
         self.card = card

@@ -107,7 +107,7 @@ def run_ahead(
         cost: of holding an item.
         budget: largest cost of items held at a time; the job whose turn it is may exceed it by
             one item.
-        n_threads: jobs at work at a time.
+        n_threads: jobs at work at a time; 0 does each when its turn comes, in this thread.
         max_jobs: jobs begun and not yet taken.
 
     Yields:
@@ -115,6 +115,10 @@ def run_ahead(
         exception of a job is raised when its turn comes. When the consumer stops early, for an
         interrupt say, the threads end at their next item.
     """
+    if n_threads == 0:
+        for job in jobs:
+            yield from work(job)
+        return
     gate = _Gate(work, cost, budget)
     waiting: list[tuple[_Lane[Item], Future[None]]] = []
     pool = ThreadPoolExecutor(n_threads, thread_name_prefix="emocli-ahead")

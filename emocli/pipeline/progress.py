@@ -57,18 +57,28 @@ class Tally:
         self._done += 1
         self._failed += failed
 
+    def add(self, other: Progress) -> None:
+        """Utterances that were counted elsewhere."""
+        self.headers[self._done] = other.expected_seconds / max(1, other.n_utterances)
+        self._done += other.utterances_done
+        self._failed += other.n_failed
+        self._seconds += other.seconds_done
+
     def report(self) -> None:
         """Tell the callback."""
         if self._callback is not None:
-            self._callback(
-                Progress(
-                    utterances_done=self._done,
-                    n_utterances=self._n_utterances,
-                    seconds_done=self._seconds,
-                    expected_seconds=self._expected_seconds(),
-                    n_failed=self._failed,
-                )
-            )
+            self._callback(self.progress)
+
+    @property
+    def progress(self) -> Progress:
+        """What is counted so far."""
+        return Progress(
+            utterances_done=self._done,
+            n_utterances=self._n_utterances,
+            seconds_done=self._seconds,
+            expected_seconds=self._expected_seconds(),
+            n_failed=self._failed,
+        )
 
     def _expected_seconds(self) -> float:
         """All seconds, if the headers not read yet say the same on average as those read."""

@@ -36,7 +36,9 @@ class PredictOptions:
         hop_seconds: from the start of one window to the next; the window by default.
         batch_size: most utterances or windows that a model is given at once; None leaves it to
             the model.
-        n_threads: recordings decoded at a time.
+        n_threads: recordings decoded at a time; 0 decodes each when it is needed.
+        n_processes: processes that share many recordings where the model is small; forked, so
+            only for programs that have no threads of their own.
         voice: finds speech, and then only speech is heard; None hears everything.
     """
 
@@ -45,6 +47,7 @@ class PredictOptions:
     hop_seconds: float | None = None
     batch_size: int | None = None
     n_threads: int = 2
+    n_processes: int = 1
     voice: VoiceActivity | None = None
 
 

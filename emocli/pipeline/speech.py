@@ -7,7 +7,7 @@ recordings go through a model together; rows come out in the order of the inputs
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import Utterance
-from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.processes import run_in_processes
+from emocli.pipeline.progress import Progress, ProgressCallback, Tally
 from emocli.pipeline.scoring import (
     DEFAULT_OPTIONS,
     PredictOptions,
@@ -42,6 +43,13 @@ POOL_WINDOWS = 64
 POOL_SECONDS = 480.0
 """Windows that a model is given at once where no batch size is set, for it to arrange in batches
 of like length: 64 short utterances, or 40 windows of 12 s, 31 MB at 16 kHz."""
+
+CHUNK = 64
+"""Utterances whose windows never share a batch with those of other utterances.
+
+Sums differ in their last digits by what else is in a batch. Batches that do not reach beyond a
+chunk are the same however many processes share the chunks.
+"""
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,36 @@ def predict_utterances(
     Raises:
         AudioError: window or hop are out of their ranges.
     """
+    tally = Tally(len(utterances), progress)
+    is_light = all(getattr(one, "one_core", False) for one in recognizers)
+    if options.n_processes == 1 or not is_light or options.voice or len(utterances) <= CHUNK:
+        yield from _predict_here(utterances, recognizers, options, tally)
+        return
+    chunks = [utterances[first : first + CHUNK] for first in range(0, len(utterances), CHUNK)]
+
+    def work(chunk: Sequence[Utterance]) -> tuple[list[Row], Progress]:
+        own = Tally(len(chunk), None)
+        # Without threads, which would wait for one another; the other processes read meanwhile.
+        alone = replace(options, n_threads=0)
+        return list(_predict_here(chunk, recognizers, alone, own)), own.progress
+
+    for rows, done in run_in_processes(chunks, work, options.n_processes):
+        tally.add(done)
+        yield from rows
+        tally.report()
+
+
+def _predict_here(
+    utterances: Sequence[Utterance],
+    recognizers: Sequence[Recognizer],
+    options: PredictOptions,
+    tally: Tally,
+) -> Iterator[Row]:
+    """Rows that are made in this process, from recordings decoded ahead in threads.
+
+    Raises:
+        AudioError: window or hop are out of their ranges.
+    """
     rate = max(one.card.sampling_rate for one in recognizers)
     plan = plan_windows(
         rate,
@@ -131,7 +169,6 @@ def predict_utterances(
         hop_seconds=options.hop_seconds,
         min_seconds=max(MIN_TAIL_SECONDS, *(one.card.min_seconds for one in recognizers)),
     )
-    tally = Tally(len(utterances), progress)
     cards = [one.card for one in recognizers]
     collected = [_Collected() for _ in cards]
     for pool in _pools(_listen(utterances, rate, plan, options, tally), options.batch_size):
@@ -229,16 +266,19 @@ def _pools(
 ) -> Iterator[list[Window | Heard]]:
     """Events gathered until their windows are enough to give to a model at once."""
     pool: list[Window | Heard] = []
-    n_windows, seconds = 0, 0.0
+    n_windows, seconds, n_heard = 0, 0.0, 0
     for event in events:
         pool.append(event)
         if isinstance(event, Window):
             n_windows, seconds = n_windows + 1, seconds + event.seconds
+        else:
+            n_heard += 1
         # Several batches, so that there is something to choose from for like lengths.
         full = n_windows >= max(POOL_WINDOWS, batch_size or 0) or seconds >= POOL_SECONDS
-        if full or len(pool) >= 4 * POOL_WINDOWS:
+        if full or n_heard == CHUNK or len(pool) >= 4 * POOL_WINDOWS:
             yield pool
             pool, n_windows, seconds = [], 0, 0.0
+            n_heard %= CHUNK
     if pool:
         yield pool
 

@@ -318,6 +318,38 @@ def test_progress_of_overlapping_windows_does_not_count_seconds_twice():
     assert told[-1].seconds_done <= 20.0
 
 
+class SmallRecognizer(FakeRecognizer):
+    """One that is best used in several processes, and whose scores tell their batch."""
+
+    one_core = True
+
+    def logits(self, utterances):
+        return super().logits(utterances) + 1e-6 * sum(map(len, utterances))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
+def test_rows_do_not_depend_on_how_many_processes_make_them(rng):
+    for number in range(150):
+        soundfile.write(f"{number:03}.wav", tone(rng.uniform(0.1, 1.0)), 8000)
+    Path("149.wav").write_bytes(b"RIFF")
+    utterances = read_inputs(".").utterances
+    model = SmallRecognizer(sampling_rate=8000)
+    told: list[Progress] = []
+    alone, shared = (
+        list(
+            predict_utterances(
+                utterances, [model], PredictOptions(n_processes=n), progress=told.append
+            )
+        )
+        for n in (1, 3)
+    )
+    assert [repr(row) for row in shared] == [repr(row) for row in alone]
+    last = [one for one in told if one.utterances_done == 150]
+    assert {(one.n_failed, one.n_utterances) for one in last} == {(1, 150)}
+    assert math.isclose(last[0].seconds_done, last[-1].seconds_done)
+    assert math.isclose(last[0].expected_seconds, last[-1].expected_seconds, rel_tol=0.05)
+
+
 def test_nothing_in_nothing_out():
     assert list(predict_utterances([], [FakeRecognizer()])) == []
     assert list(predict_texts([], [FakeTextRecognizer()])) == []

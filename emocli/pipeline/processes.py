@@ -1,0 +1,147 @@
+"""Work that is done in several processes while its results keep their order.
+
+Small networks spend their time in many short operations, and threads that run Python between them
+wait for one another. Processes do not. They are forked, so each begins with the loaded model and
+its imports in place, for nothing, and jobs are known to it without being sent.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+from emocli.errors import EmocliError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+JOBS_AHEAD = 4
+"""Jobs for each process that may be begun before the first of them has been taken."""
+
+
+def count_cores() -> int:
+    """Processes that can be at work at a time: the cores that this one may use.
+
+    1 where processes cannot be forked: on Windows, and on macOS, whose own libraries forbid it.
+    """
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def run_in_processes(
+    jobs: Sequence[Job], work: Callable[[Job], Result], n_processes: int
+) -> Iterator[Result]:
+    """The result of each job, in their order.
+
+    Args:
+        jobs: what there is to do.
+        work: does one job; runs in a process of its own, whose memory is a copy of this one's.
+        n_processes: jobs at work at a time.
+
+    Yields:
+        What ``work`` returned for each job. An exception of a job is raised when its turn comes.
+        When the consumer stops early, the processes are ended; when this process is killed, they
+        end at their next result.
+
+    Raises:
+        EmocliError: a process was ended from outside, for want of memory say.
+    """
+    team = _Team(jobs, work, n_processes)
+    try:
+        for index in range(len(jobs)):
+            yield team.result(index)
+    finally:
+        team.stop()
+
+
+class _Team(Generic[Job, Result]):
+    """Processes, what they are at, and results that nobody has taken yet."""
+
+    def __init__(
+        self, jobs: Sequence[Job], work: Callable[[Job], Result], n_processes: int
+    ) -> None:
+        context = multiprocessing.get_context("fork")
+        self._n_jobs = len(jobs)
+        self._next = 0
+        self._found: dict[int, tuple[bool, Any]] = {}
+        self._at: dict[Connection, int] = {}
+        self._idle: list[Connection] = []
+        self._processes = []
+        for _ in range(min(n_processes, len(jobs))):
+            here, there = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(there, [*self._idle, here], jobs, work), daemon=True
+            )
+            with warnings.catch_warnings():
+                # Python 3.12 warns where threads run beside, such as that of a progress bar. They
+                # share no lock with what a process does here.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+            there.close()
+            self._idle.append(here)
+            self._processes.append(process)
+
+    def result(self, index: int) -> Result:
+        """The result of a job; those after it are begun meanwhile."""
+        while index not in self._found:
+            self._begin(index + JOBS_AHEAD * len(self._processes))
+            pipe: Any
+            for pipe in wait(list(self._at)):
+                done = self._at.pop(pipe)
+                try:
+                    self._found[done] = pipe.recv()
+                except (EOFError, ConnectionError):
+                    raise EmocliError(
+                        "A process of this run was ended from outside, expected it to go on. "
+                        "Look for what ends processes, such as too little memory, and run again."
+                    ) from None
+                self._idle.append(pipe)
+        good, value = self._found.pop(index)
+        if not good:
+            raise value
+        found: Result = value
+        return found
+
+    def _begin(self, stop: int) -> None:
+        """Give jobs before ``stop`` to those that have none."""
+        while self._idle and self._next < min(stop, self._n_jobs):
+            pipe = self._idle.pop()
+            pipe.send(self._next)
+            self._at[pipe] = self._next
+            self._next += 1
+
+    def stop(self) -> None:
+        """End all processes, at work or not."""
+        for pipe in [*self._idle, *self._at]:
+            pipe.close()
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+
+def _serve(
+    pipe: Connection,
+    others: Sequence[Connection],
+    jobs: Sequence[Job],
+    work: Callable[[Job], Result],
+) -> None:
+    """Do jobs until nobody is left to ask for them; runs in a process of its own."""
+    # Ctrl-C reaches all processes of a terminal, and the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for other in others:  # or their ends would seem open when the first process is gone
+        other.close()
+    answer: tuple[bool, Any]
+    try:
+        while True:
+            job = jobs[pipe.recv()]
+            try:
+                answer = (True, work(job))
+            except Exception as error:  # noqa: BLE001 - told where the job was given
+                answer = (False, error)
+            pipe.send(answer)
+    except (EOFError, ConnectionError):
+        return
