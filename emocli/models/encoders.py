@@ -4,6 +4,7 @@ A name is one of
 
     logmel, prosody     of the package, for recordings
     words               of the package, for texts
+    facodec             the prosody of NaturalSpeech 3's codec; or a copy of its weight file
     a short name of `SHORT_NAMES`
     whatever `emocli.models.registry` knows: hf:owner/name[@revision], a folder, a weight file
     a .pt file of openai-whisper
@@ -27,6 +28,8 @@ from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import modality_of, open_checkpoint
 
 BUILTIN = ("logmel", "prosody", "words")
+FACODEC = "facodec"
+FACODEC_FILE = "ns3_facodec_decoder_v2.bin"
 SHORT_NAMES = {
     "deberta-v2-xlarge": "microsoft/deberta-v2-xlarge",
     "hubert-xlarge": "facebook/hubert-xlarge-ls960-ft",
@@ -105,7 +108,13 @@ def load_encoder(
         ModelUnavailable: it is not on this machine and could not be fetched.
     """
     if name in BUILTIN:
-        return _builtin(name, layer)
+        _check_last(name, layer)
+        from emocli.models.builtin_encoders import builtin_encoder
+
+        return builtin_encoder(name)
+    if name == FACODEC or Path(name).name == FACODEC_FILE:
+        _check_last(name, layer)
+        return _facodec(name, device)
     shown, checkpoint = _open(name, revision, offline)
     modality = modality_of(checkpoint)
     _check_kind(checkpoint)
@@ -192,12 +201,17 @@ def parse_layer(name: str, layer: str, n_layers: int) -> str:
     )
 
 
-def _builtin(name: str, layer: Layer) -> Encoder:
+def _facodec(name: str, device: str) -> Encoder:
+    from emocli.models.devices import choose_device
+    from emocli.models.facodec_encoder import find_weights, load_facodec
+
+    path = find_weights() if name == FACODEC else Path(name).expanduser()
+    return load_facodec(path, choose_device(device))
+
+
+def _check_last(name: str, layer: Layer) -> None:
     if layer != "last":
         raise ModelError(f"{name}: layer {str(layer)!r}, but it has only one. Leave the layer out.")
-    from emocli.models.builtin_encoders import builtin_encoder
-
-    return builtin_encoder(name)
 
 
 def _check_kind(checkpoint: Checkpoint) -> None:
