@@ -63,8 +63,8 @@ def find_weights() -> Path:
     if found:
         return found[-1]
     raise ModelUnavailable(
-        f"facodec needs {FACODEC_FILE} of {HUB}, which is not in {hub.repo_dir(HUB)}. Fetch it with "
-        f"`hf download {HUB} {FACODEC_FILE}`, or name a copy of it as the encoder."
+        f"facodec needs {FACODEC_FILE} of {HUB}, which is not in {hub.repo_dir(HUB)}. "
+        f"Fetch it with `hf download {HUB} {FACODEC_FILE}`, or name a copy of it as the encoder."
     )
 
 
