@@ -2,10 +2,21 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from emocli.cli.console import Talk, err
@@ -81,5 +92,33 @@ def shown(talk: Talk, what: str) -> Iterator[ProgressCallback | None]:
                 pace=pace(state, time.monotonic() - begun),
                 visible=True,
             )
+
+        yield draw
+
+
+@contextmanager
+def phases_shown(talk: Talk) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A callback that draws a bar for each phase of a training; None where nobody would see it.
+
+    Args:
+        talk: decides whether there is a terminal to draw on.
+    """
+    if not talk.live:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err(), transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def draw(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(phase, total=total)
+            progress.update(tasks[phase], completed=done, total=total)
 
         yield draw

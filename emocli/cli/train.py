@@ -1,104 +1,232 @@
 """``emocli train``: a recipe in, a model folder or the figures of a validation out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from emocli.cli.console import Talk, err
-from emocli.cli.options import Quiet, Verbose
+from emocli.cli.console import Talk
+from emocli.cli.declared import Argument, Misuse, Option
+from emocli.cli.options import (
+    MACHINE_PANEL,
+    OUTPUT_PANEL,
+    Device,
+    DType,
+    Offline,
+    Quiet,
+    Verbose,
+)
 from emocli.errors import RecipeError
 from emocli.table_io import STDIN, format_of, write_table
 
 if TYPE_CHECKING:
     from emocli.pipeline.train import Trained
-    from emocli.training.progress import Progress
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train, on what.")],
+    recipe: Annotated[
+        str | None,
+        Argument(metavar="RECIPE", help="A name of `emocli train --list`, or a TOML file."),
+    ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where the recipe's tables are. Default: beside it."),
+        str | None,
+        Option(
+            metavar="PATH",
+            help="Table of what to fine-tune on, with file, emotion and speaker. For other "
+            "recipes the folder that their tables are in; by default beside the recipe.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of the recipe and what it shall be instead, as TOML has it. "
+            "May be given several times.",
+        ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--output",
             "-o",
             metavar="PATH",
             help="Folder for the model, or table for the predictions of a validation.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        Option("--dry-run", help="Print data, network, steps and memory, and train nothing."),
+    ] = False,
+    list_recipes: Annotated[
+        bool, Option("--list", help="Print the recipes of the package.")
+    ] = False,
     cross_validate: Annotated[
         bool,
-        typer.Option(
-            "--cross-validate", help="Train on some speakers, predict the others, in turn."
-        ),
+        Option("--cross-validate", help="Train on some speakers, predict the others, in turn."),
     ] = False,
     leave_corpus_out: Annotated[
         bool,
-        typer.Option(
-            "--leave-corpus-out", help="Train on all tables but one, predict it, in turn."
-        ),
+        Option("--leave-corpus-out", help="Train on all tables but one, predict it, in turn."),
     ] = False,
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Features and checkpoints. Default: the user's cache."),
+        Option(
+            metavar="DIR",
+            help="Features and checkpoints of embedded models. Default: the user's cache.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = None,
+    device: Device = "auto",
+    dtype: Annotated[
+        DType,
+        Option(
+            "--dtype",
+            envvar="EMOCLI_DTYPE",
+            help="Number format of the network in training; by default the recipe's.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
+    ] = DType.AUTO,
+    offline: Offline = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """A model of your own, from a recipe and labels.
 
-    A recipe names tables of recordings with their emotions and speakers, and says what to train.
-    Features are computed once. An interrupted training goes on where it was when the same
-    command is given again. The folder that comes out is a model for -m.
+    Recipes of the package fine-tune a pretrained encoder on a table of your recordings or texts.
+    The table has the columns file, emotion (or arousal, dominance, valence) and speaker, for
+    texts also text, and maybe split with train, dev and test; without it some speakers are
+    chosen for development. Other recipes name their tables themselves.
+
+    An interrupted training goes on where it was when the same command is given again. The folder
+    that comes out is a model for -m.
 
     A validation writes a table of predictions for speakers, or for whole corpora, that the model
     had not heard.
 
     Examples:
 
-        emocli train recipe.toml -o my-model
+        emocli train odyssey-baseline --data labels.csv --dry-run
+
+        emocli train odyssey-baseline --data labels.csv --set epochs=10 -o my-model
 
         emocli predict -m my-model recordings/
 
         emocli train recipe.toml --cross-validate -o held-out.csv
     """
-    from emocli.pipeline.train import (
-        cross_validate as validate,
+    if list_recipes:
+        _list()
+        return
+    if recipe is None:
+        raise Misuse("missing argument RECIPE; --list names those of the package")
+    if cross_validate and leave_corpus_out:
+        raise Misuse("choose one of --cross-validate and --leave-corpus-out")
+    from emocli.pipeline.train import is_text_recipe
+    from emocli.training.recipe import read_content
+    from emocli.training.shipped import find_recipe
+    from emocli.training.tuning import RECIPE_KIND
+
+    path, given, talk = find_recipe(recipe), tuple(settings or ()), Talk(quiet, verbose)
+    validating = cross_validate or leave_corpus_out
+    if read_content(path).get("recipe") == RECIPE_KIND:
+        if validating:
+            raise Misuse("a recipe that fine-tunes has a development split; leave the validation")
+        if data is None:
+            raise Misuse("a recipe that fine-tunes needs a table of recordings", hint="--data")
+        _fine_tune(path, data, given, output, (device, dtype.value, offline), dry_run, talk)
+        return
+    if dry_run:
+        raise Misuse("only recipes that fine-tune have a plan to print", hint="--dry-run")
+    folder = None if data is None else Path(data)
+    if is_text_recipe(path):
+        if validating:
+            raise Misuse(
+                "a recipe of texts has a development split of its own; leave out the validation"
+            )
+        _train_text(path, folder, given, output, talk)
+        return
+    kind = _table_format(output) if validating else ""
+    _train_embedded(path, folder, given, output, cache, (cross_validate, validating, kind), talk)
+
+
+def _list() -> None:
+    from rich.table import Table
+
+    from emocli.cli.console import out, plain
+    from emocli.training.shipped import shipped_recipes
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for shipped in shipped_recipes():
+        table.add_row(shipped.name, plain(shipped.description))
+    out().print(table)
+
+
+def _fine_tune(
+    path: Path,
+    data: str,
+    settings: tuple[str, ...],
+    output: str | None,
+    machine: tuple[str, str, bool],
+    dry_run: bool,
+    talk: Talk,
+) -> None:
+    from emocli.cli.progress import phases_shown
+    from emocli.cli.train_view import show_plan, tell_tuned
+    from emocli.pipeline.tuning import WORK, plan_tuning, prepare_tuning, tune
+
+    device, dtype, offline = machine
+    prepared = prepare_tuning(
+        path, data, settings=settings, device=device, dtype=dtype, offline=offline
     )
+    if dry_run:
+        show_plan(plan_tuning(prepared))
+        return
+    folder = Path(output or prepared.recipe.name)
+    if (folder / WORK / "state.pt").is_file():
+        talk.say(f"Going on from {folder / WORK / 'state.pt'}")
+    with phases_shown(talk) as progress:
+        tuned = tune(prepared, folder, progress)
+    tell_tuned(talk, tuned)
+
+
+def _train_text(
+    path: Path, data: Path | None, settings: tuple[str, ...], output: str | None, talk: Talk
+) -> None:
+    from emocli.cli.progress import phases_shown
+    from emocli.pipeline.train import train_text_model
+
+    folder = Path(output) if output else None
+    with phases_shown(talk) as progress:
+        trained = train_text_model(
+            path, settings=settings, data=data, output=folder, progress=progress
+        )
+    _tell(talk, trained)
+
+
+def _train_embedded(
+    path: Path,
+    data: Path | None,
+    settings: tuple[str, ...],
+    output: str | None,
+    cache: Path | None,
+    validation: tuple[bool, bool, str],
+    talk: Talk,
+) -> None:
+    from emocli.cli.progress import phases_shown
     from emocli.pipeline.train import (
-        is_text_recipe,
+        cross_validate,
         leave_each_corpus_out,
         prepare,
         train_model,
-        train_text_model,
     )
 
-    if cross_validate and leave_corpus_out:
-        raise typer.BadParameter("choose one of --cross-validate and --leave-corpus-out")
-    talk = Talk(quiet, verbose)
-    validating = cross_validate or leave_corpus_out
-    kind = _table_format(output) if validating else ""
-    if is_text_recipe(recipe):
-        if validating:
-            raise typer.BadParameter(
-                "a recipe of texts has a development split of its own; leave out the validation"
-            )
-        with _shown(talk) as progress:
-            folder = Path(output) if output else None
-            trained = train_text_model(recipe, data=data, output=folder, progress=progress)
-        _tell(talk, trained)
-        return
-    with _shown(talk) as progress:
-        prepared = prepare(recipe, data=data, cache=cache, progress=progress)
+    by_speaker, validating, kind = validation
+    with phases_shown(talk) as progress:
+        prepared = prepare(path, settings=settings, data=data, cache=cache, progress=progress)
         talk.detail(f"{len(prepared.utterances)} recordings, checkpoints in {prepared.work}")
         if validating:
-            run = validate if cross_validate else leave_each_corpus_out
+            run = cross_validate if by_speaker else leave_each_corpus_out
             trained = run(prepared, progress)
         else:
             trained = train_model(prepared, Path(output or prepared.recipe.output), progress)
@@ -124,25 +252,3 @@ def _tell(talk: Talk, trained: "Trained") -> None:
         talk.say(f"{what}: {value:.3f}")
     if trained.folder is not None:
         talk.say(f"Wrote the model to {trained.folder}; predict with -m {trained.folder}")
-
-
-@contextmanager
-def _shown(talk: Talk) -> "Iterator[Progress | None]":
-    """A callback that draws progress while the block runs; None where nobody would see it."""
-    if not talk.live:
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(),
-               TimeElapsedColumn())  # fmt: skip
-    with Bars(*columns, console=err(), transient=True) as bars:
-        tasks: dict[str, int] = {}
-
-        def draw(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield draw

@@ -15,7 +15,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from emocli.models.building import fill, library_config, skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, match_names
 from emocli.models.encoders import parse_layer
-from emocli.models.speech import CHALLENGE_TYPE, WHISPER_TYPE, wavlm_from_weights
+from emocli.models.speech import CHALLENGE_TYPE, WHISPER_TYPE, challenge_encoder
 
 LAYER_WEIGHTS = "layer_weights"
 """Name of the weights that a classifier of the library averages hidden states by."""
@@ -81,7 +81,7 @@ def load_backbone(checkpoint: Checkpoint) -> Backbone:
     model_type = str(checkpoint.config.get("model_type"))
     facts = checkpoint.config
     if model_type == CHALLENGE_TYPE:
-        model_type, facts = "wavlm", wavlm_from_weights(checkpoint)
+        model_type, facts = challenge_encoder(checkpoint)
     config = library_config(checkpoint, model_type, facts)
     kind: Any = WhisperEncoder if model_type == WHISPER_TYPE else _kind(config)
     options = _options(kind)

@@ -33,6 +33,7 @@ from emocli.models.speech_network import (
     with_waveforms,
     with_whisper_front_end,
 )
+from emocli.networks.residual_head import ResidualHead, ResidualHeadConfig
 from emocli.networks.speech_heads import (
     POOLINGS,
     ChallengeBaseline,
@@ -219,25 +220,28 @@ def _dense_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
 
 
 def _challenge_baseline(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
-    """WavLM, attentive statistics pooling, a fully connected head."""
+    """An encoder, attentive statistics pooling, a head as published or with residual layers."""
     shapes, name = checkpoint.shapes, checkpoint.name
     front_end = corpus_norm(checkpoint)
-    config = library_config(checkpoint, "wavlm", wavlm_from_weights(checkpoint))
+    config = library_config(checkpoint, *challenge_encoder(checkpoint))
+    kind: Any = transformers.MODEL_MAPPING[type(config)]
+    is_residual = bool(checkpoint.config.get("residual_blocks"))
     n_outputs = _n_rows(shapes, "ser_model.out.0.weight")
     n_hidden = _n_rows(shapes, "ser_model.fc.0.0.weight")
     n_blocks = sum(key.startswith("ser_model.fc.") and key.endswith(".0.weight") for key in shapes)
 
     def build(encoder: Any) -> ChallengeBaseline:
         size = config.hidden_size
-        return ChallengeBaseline(
-            encoder, size, FullyConnected(2 * size, n_hidden, n_outputs, n_blocks)
+        head = pooled_head(
+            2 * size, n_hidden, n_outputs, n_blocks=n_blocks, is_residual=is_residual
         )
+        return ChallengeBaseline(encoder, size, head)
 
-    expected = skeleton_shapes(checkpoint, lambda: build(transformers.WavLMModel(config)))
+    expected = skeleton_shapes(checkpoint, lambda: build(kind(config)))
     names = match_names(name, shapes, expected)
     outputs = name_outputs(name, checkpoint.config, n_outputs, alias)
     tensors = _take(checkpoint, names)
-    encoder = fill(transformers.WavLMModel, config, _below("ssl_model.", tensors))
+    encoder = fill(kind, config, _below("ssl_model.", tensors))
     module = build(nn.Identity())
     head = {key: value for key, value in tensors.items() if not key.startswith("ssl_model.")}
     module.load_state_dict(head)
@@ -250,6 +254,48 @@ def _challenge_baseline(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNe
         sampling_rate=challenge_sampling_rate(checkpoint),
         remark="",
     )
+
+
+def pooled_head(
+    n_inputs: int,
+    n_hidden: int,
+    n_outputs: int,
+    *,
+    n_blocks: int,
+    is_residual: bool,
+    dropout: float = 0.0,
+) -> FullyConnected:
+    """A head of the challenge baseline, or EmoJudge's with skips over all blocks but the first."""
+    if not is_residual:
+        return FullyConnected(n_inputs, n_hidden, n_outputs, n_blocks, dropout)
+    config = ResidualHeadConfig(
+        n_inputs=n_inputs,
+        n_hidden=n_hidden,
+        n_outputs=n_outputs,
+        n_residual_blocks=n_blocks - 1,
+        dropout=dropout,
+    )
+    return ResidualHead(config)
+
+
+def challenge_encoder(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
+    """Type and configuration of the encoder of a challenge baseline.
+
+    Checkpoints that emocli trained hold it under ``encoder``; published ones only name it.
+
+    Raises:
+        ModelError: the encoder is of a kind that has no place in it, or cannot be told.
+    """
+    facts = checkpoint.config.get("encoder")
+    if not isinstance(facts, dict):
+        return "wavlm", wavlm_from_weights(checkpoint)
+    kind = facts.get("model_type")
+    if kind not in EXACT_WITH_PADDING:
+        raise ModelError(
+            f"{checkpoint.name}: config.json describes an encoder of type {kind!r}, expected one "
+            f"of {', '.join(sorted(EXACT_WITH_PADDING))}. Use another checkpoint."
+        )
+    return str(kind), facts
 
 
 def challenge_sampling_rate(checkpoint: Checkpoint) -> int:

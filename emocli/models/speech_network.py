@@ -278,9 +278,9 @@ def stack(inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def mask_norms(module: nn.Module) -> list[MaskedGroupNorm]:
-    """Replace group norms over time by ones that leave padding out."""
-    masked = []
-    for parent in list(module.modules()):
+    """Replace group norms over time by ones that leave padding out; those that do so already."""
+    masked = [norm for norm in module.modules() if isinstance(norm, MaskedGroupNorm)]
+    for parent in [part for part in module.modules() if part not in masked]:
         for child_name, child in list(parent.named_children()):
             if isinstance(child, nn.GroupNorm):
                 norm = MaskedGroupNorm(child)

@@ -30,7 +30,7 @@ from emocli.training.data import (
 from emocli.training.export import write_model
 from emocli.training.features import compute_features
 from emocli.training.progress import Progress
-from emocli.training.recipe import FITTED, read_content, read_recipe
+from emocli.training.recipe import FITTED, parse_recipe, read_content, with_settings
 from emocli.training.runs import Data, held_out_scores, predicted, temperature_of, train
 from emocli.training.temperature import fit_temperature
 from emocli.training.text import RECIPE_KIND, train_text
@@ -54,6 +54,7 @@ class Trained:
 def prepare(
     recipe_file: Path,
     *,
+    settings: Sequence[str] = (),
     data: Path | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -62,6 +63,7 @@ def prepare(
 
     Args:
         recipe_file: TOML.
+        settings: ``key=value``, instead of what the recipe says.
         data: folder that tables are relative to; that of the recipe by default.
         cache: folder for features and checkpoints; `default_cache` by default.
         progress: what to tell.
@@ -71,7 +73,8 @@ def prepare(
         TableError: a table cannot be read.
         AudioError: a recording cannot be read.
     """
-    recipe = read_recipe(recipe_file)
+    content = with_settings(read_content(recipe_file), settings, str(recipe_file))
+    recipe = parse_recipe(content, str(recipe_file))
     utterances: list[Utterance] = []
     for source in recipe.data:
         table = read_table(str((data or recipe_file.parent) / source.table))
@@ -118,6 +121,7 @@ def leave_each_corpus_out(prepared: Data, progress: Progress | None = None) -> T
 def train_text_model(
     recipe_file: Path,
     *,
+    settings: Sequence[str] = (),
     data: Path | None = None,
     output: Path | None = None,
     progress: Progress | None = None,
@@ -126,6 +130,7 @@ def train_text_model(
 
     Args:
         recipe_file: TOML.
+        settings: ``key=value``, instead of what the recipe says.
         data: folder that the recipe's data folder is relative to; that of the recipe by default.
         output: folder of the model; the recipe's own by default.
         progress: what to tell.
@@ -133,7 +138,7 @@ def train_text_model(
     Raises:
         RecipeError: the recipe or its data cannot be followed.
     """
-    content = read_content(recipe_file)
+    content = with_settings(read_content(recipe_file), settings, str(recipe_file))
     folder = output or Path(str(content.get("output", "model")))
     found = train_text(content, data or recipe_file.parent, folder, progress)
     figures = {

@@ -1,11 +1,12 @@
 """A recipe: everything that decides what a training run gives, read from TOML."""
 
+import copy
 import dataclasses
 import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -234,6 +235,49 @@ def read_content(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"{path}: not TOML ({error}), expected a recipe. Correct the line."
         ) from error
+
+
+def with_settings(content: Mapping[str, Any], settings: Sequence[str], name: str) -> dict[str, Any]:
+    """The content of a recipe with some keys set to other values.
+
+    Args:
+        content: as `tomllib` gives it.
+        settings: ``key=value``, where a dot leads into a table and the value is one of TOML; a
+            value that is none is text.
+        name: what to call the recipe in an error.
+
+    Raises:
+        RecipeError: there is no equals sign, or a dot leads into something that is no table.
+
+    Example:
+        >>> with_settings({"split": {"folds": 2}}, ["split.folds=3", "encoder=hf:a/b"], "r")
+        {'split': {'folds': 3}, 'encoder': 'hf:a/b'}
+    """
+    changed: dict[str, Any] = copy.deepcopy(dict(content))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(
+                f"{name}: setting {setting!r}, expected key=value. Write it as in --set epochs=5."
+            )
+        *way, last = key.strip().split(".")
+        table = changed
+        for step in way:
+            table = table.setdefault(step, {})
+            if not isinstance(table, dict):
+                raise RecipeError(
+                    f"{name}: {step} in setting {setting!r} is no table, expected one. Change "
+                    f"the key in a copy of the recipe."
+                )
+        table[last] = _toml_value(text.strip())
+    return changed
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def parse_recipe(content: Mapping[str, Any], name: str) -> Recipe:

@@ -1,0 +1,88 @@
+"""What `emocli train` shows: the plan of a fine-tuning, and how it went."""
+
+from typing import TYPE_CHECKING
+
+from emocli.cli.console import Talk, out, plain
+from emocli.pipeline.training_curves import figure_name
+from emocli.report.svg import counted
+from emocli.training.examples import PARTS
+from emocli.training.plan import memory_lines
+
+if TYPE_CHECKING:
+    from emocli.pipeline.tuning import Plan, Tuned
+
+
+def show_plan(plan: "Plan") -> None:
+    """Print a plan on standard output, a fact on each line."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in plan_lines(plan):
+        table.add_row(name, plain(value))
+    out().print(table)
+
+
+def plan_lines(plan: "Plan") -> list[tuple[str, str]]:
+    """The facts of a plan, names and values."""
+    prepared = plan.prepared
+    recipe, examples = prepared.recipe, prepared.examples
+    options = recipe.fit_options(prepared.precision)
+    n_steps = plan.steps_per_epoch * recipe.epochs
+    rates = ", ".join(f"{group.name} {group.learning_rate:g}" for group in options.groups)
+    rising = f", warm-up over {recipe.warm_up:.0%} of the steps" if recipe.warm_up else ""
+    return [
+        ("recipe", recipe.name),
+        ("encoder", f"{recipe.encoder} ({recipe.modality}), frozen: {recipe.frozen}"),
+        ("gives", ", ".join(examples.names)),
+        *_data_lines(plan),
+        ("parameters", f"{plan.n_trained:,} trained, {plan.n_frozen:,} frozen"),
+        ("loss", recipe.loss),
+        ("steps", f"{n_steps:,}: {recipe.epochs} epochs of {plan.steps_per_epoch:,}, each of "
+         f"{recipe.accumulation} x {recipe.micro_batch} utterances"),
+        ("learning rates", f"{rates}; {recipe.schedule}{rising}"),
+        ("computes on", f"{prepared.device} in {prepared.precision}"),
+        *[(f"memory, {name}", size) for name, size in memory_lines(plan.memory)],
+    ]  # fmt: skip
+
+
+def _data_lines(plan: "Plan") -> list[tuple[str, str]]:
+    prepared = plan.prepared
+    examples = prepared.examples
+    lines = []
+    for part in PARTS:
+        if not len(examples.parts[part]):
+            continue
+        speakers = examples.n_speakers(part)
+        voices = counted(speakers, "speaker") if speakers else "unknown speakers"
+        said = f"{counted(len(examples.parts[part]), 'utterance')}, {voices}"
+        if not prepared.recipe.is_dimensional:
+            counts = zip(examples.counts(part), examples.names, strict=True)
+            said += f": {', '.join(f'{n:,} {name}' for n, name in counts)}"
+        lines.append((part, said))
+    if not prepared.recipe.is_dimensional:
+        weights = zip(examples.names, prepared.weights.tolist(), strict=True)
+        lines.append(("class weights", ", ".join(f"{name} {w:.4g}" for name, w in weights)))
+    if examples.left_out:
+        said = ", ".join(f"{n:,} with {why}" for why, n in examples.left_out.items())
+        lines.append(("left out", said))
+    return lines
+
+
+def tell_tuned(talk: Talk, tuned: "Tuned") -> None:
+    """Say how a fine-tuning went and where its model is."""
+    history, recipe = tuned.history, tuned.prepared.recipe
+    left_out = tuned.prepared.examples.left_out
+    if left_out:
+        talk.say(f"Left out {', '.join(f'{n:,} rows with {why}' for why, n in left_out.items())}")
+    n_cut = sum(tuned.heard.n_cut.values()) if tuned.heard else 0
+    if n_cut:
+        talk.say(f"Heard only the first {recipe.crop_seconds:g} s of {n_cut:,} recordings")
+    if history.stopped_early:
+        talk.say(f"Stopped early: nothing better in {recipe.patience} evaluations")
+    best = history.evaluations[history.best]
+    figures = ", ".join(f"{figure_name(name)} {value:.3f}" for name, value in best.figures.items())
+    last = history.evaluations[-1].epoch
+    talk.say(f"Best after epoch {best.epoch:.4g} of {last:.4g}: {figures} on dev")
+    talk.say(f"Wrote the model to {tuned.folder}; predict with -m {tuned.folder}")

@@ -1,0 +1,312 @@
+"""Labelled utterances of one table for fine-tuning, and which of them train, develop and test."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.errors import RecipeError
+from emocli.labels import canonical_label, canonical_labels
+from emocli.table import PredictionTable, listing
+from emocli.training.tuning import TuningRecipe
+
+PARTS = ("train", "dev", "test")
+_NAMES_OF_DEV = {"dev", "development", "val", "valid", "validation"}
+NO_EMOTION = ("", "other", "unknown")
+"""Labels of rows on which nobody agreed; left out unless the recipe names them."""
+FIRST_LABELS = (
+    "angry", "sad", "happy", "surprised", "fearful", "disgust", "contempt", "neutral",
+)  # fmt: skip
+"""The order of the challenge's outputs; labels of the data that are none of these come after."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Labelled utterances.
+
+    Attributes:
+        files: as the table names them.
+        paths: where they are.
+        starts: seconds, NaN for the beginning, shape (n_utterances,).
+        ends: seconds, NaN for the end, shape (n_utterances,).
+        texts: what is said; empty strings where the table has no text.
+        speakers: who says it; empty strings where nobody is named.
+        targets: positions in ``names``, or values from 0 to 1 of shape (n_utterances, n_names).
+        names: of labels or dimensions.
+        parts: places of the utterances of each of `PARTS`.
+        left_out: rows that are not used, by the reason.
+    """
+
+    files: tuple[str, ...]
+    paths: tuple[Path, ...]
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    texts: tuple[str, ...]
+    speakers: tuple[str, ...]
+    targets: NDArray[np.intp] | NDArray[np.float32]
+    names: tuple[str, ...]
+    parts: Mapping[str, NDArray[np.intp]]
+    left_out: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def identity(self) -> str:
+        """A hash of who is trained on and judged by, with what truth."""
+        content = sha256("\n".join([*self.names, *self.files, *self.texts]).encode())
+        for values in (self.starts, self.ends, self.targets, *self.parts.values()):
+            content.update(np.ascontiguousarray(values).tobytes() + b"|")
+        return content.hexdigest()[:16]
+
+    def n_speakers(self, part: str) -> int:
+        """Different speakers of a part; 0 if nobody is named."""
+        return len({self.speakers[i] for i in self.parts[part]} - {""})
+
+    def counts(self, part: str) -> NDArray[np.intp]:
+        """Utterances of each label in a part, shape (n_labels,)."""
+        return np.bincount(self.targets[self.parts[part]], minlength=len(self.names))
+
+
+def read_examples(table: PredictionTable, name: str, recipe: TuningRecipe) -> Examples:
+    """The rows of a table that a recipe can use, and their split.
+
+    Args:
+        table: with ``file``, the truth, ``speaker``, and maybe ``text``, ``start``, ``end`` and
+            ``split`` (train, dev or test).
+        name: of the table, for messages.
+        recipe: says what the truth is. Without ``split`` a share of the speakers is chosen for
+            development by its seed.
+
+    Raises:
+        RecipeError: columns or values are missing, a speaker is in two parts, or a part is empty.
+    """
+    _check_columns(table, name, recipe)
+    found = _labels(table, name, recipe) if not recipe.is_dimensional else None
+    labels, left_out = ([], {}) if found is None else found
+    values = _dimensions(table, name, recipe) if recipe.is_dimensional else None
+    if values is not None:
+        used = ~np.isnan(values).any(axis=1)
+        left_out = {"no value": int((~used).sum())}
+    else:
+        used = np.array([bool(label) for label in labels], dtype=bool)
+    if recipe.modality == "text":
+        spoken = np.array([bool(str(t or "").strip()) for t in table.column("text")], dtype=bool)
+        left_out = {**left_out, "no text": int((used & ~spoken).sum())}
+        used &= spoken
+    kept = np.flatnonzero(used)
+    if not len(kept):
+        raise RecipeError(
+            f"{name}: no row that the recipe can use, expected some. Check its columns and labels."
+        )
+    speakers = _speakers(table, name, recipe)
+    parts = _parts(table, name, recipe, kept, speakers)
+    if values is not None:
+        names, targets = recipe.dimensions, values[kept].astype(np.float32)
+    else:
+        names = _names(recipe, [labels[i] for i in kept[parts["train"]]])
+        known = np.array([labels[i] in names for i in kept], dtype=bool)
+        if not known.all():  # labels that only other parts have
+            left_out = {**left_out, "no such label in train": int((~known).sum())}
+            place = np.cumsum(known) - 1
+            parts = {part: place[own[known[own]]] for part, own in parts.items()}
+            kept = kept[known]
+        targets = np.array([names.index(labels[i]) for i in kept], dtype=np.intp)
+    _check_parts(parts, name, names, targets, recipe)
+    examples = _examples(table, kept, speakers, targets, names, parts)
+    return _with_left_out(examples, left_out)
+
+
+def _examples(
+    table: PredictionTable,
+    kept: NDArray[np.intp],
+    speakers: Sequence[str],
+    targets: NDArray[np.intp] | NDArray[np.float32],
+    names: tuple[str, ...],
+    parts: Mapping[str, NDArray[np.intp]],
+) -> Examples:
+    files = tuple(str(file) for file in table.columns["file"][kept])
+    no_time = np.full(len(table), np.nan)
+    times = [
+        np.asarray(table.columns.get(column, no_time), dtype=np.float64)[kept]
+        for column in ("start", "end")
+    ]
+    has_text = "text" in table.columns
+    texts = table.columns["text"][kept] if has_text else [""] * len(kept)
+    return Examples(
+        files=files,
+        paths=tuple(Path(table.folder) / file for file in files),
+        starts=times[0],
+        ends=times[1],
+        texts=tuple(str(text or "") for text in texts),
+        speakers=tuple(speakers[i] for i in kept),
+        targets=targets,
+        names=names,
+        parts=parts,
+        left_out={},
+    )
+
+
+def _with_left_out(examples: Examples, left_out: Mapping[str, int]) -> Examples:
+    from dataclasses import replace
+
+    return replace(examples, left_out={why: n for why, n in left_out.items() if n})
+
+
+def _check_columns(table: PredictionTable, name: str, recipe: TuningRecipe) -> None:
+    wanted = list(recipe.dimensions) if recipe.is_dimensional else ["emotion"]
+    wanted += ["text"] if recipe.modality == "text" else []
+    missing = [column for column in wanted if column not in table.columns]
+    if missing:
+        raise RecipeError(
+            f"{name}: no column {' and '.join(missing)}, expected file, {', '.join(wanted)}, "
+            f"speaker. `emocli data` writes such tables for known corpora."
+        )
+
+
+def _labels(
+    table: PredictionTable, name: str, recipe: TuningRecipe
+) -> tuple[list[str], dict[str, int]]:
+    """Canonical labels, empty for rows to leave out, and how many these are."""
+    wanted = canonical_labels(recipe.labels)
+    labels, left_out = [], Counter[str]()
+    for given in table.columns["emotion"]:
+        label = canonical_label(str(given or ""))
+        if label in wanted or (not wanted and label not in NO_EMOTION):
+            labels.append(label)
+        else:
+            labels.append("")
+            left_out[f"emotion {label}" if label else "no emotion"] += 1
+    return labels, dict(left_out)
+
+
+def _names(recipe: TuningRecipe, labels: Sequence[str]) -> tuple[str, ...]:
+    if recipe.labels:
+        return canonical_labels(recipe.labels)
+    known = [label for label in FIRST_LABELS if label in labels]
+    return (*known, *sorted(set(labels) - set(known)))
+
+
+def _dimensions(table: PredictionTable, name: str, recipe: TuningRecipe) -> NDArray[np.float64]:
+    """Values scaled to run from 0 to 1, NaN where there are none."""
+    low, high = recipe.dimension_range
+    columns = []
+    for dimension in recipe.dimensions:
+        values = np.asarray(table.columns[dimension], dtype=np.float64)
+        if np.isnan(values).all():
+            least = most = np.nan
+        else:
+            least, most = float(np.nanmin(values)), float(np.nanmax(values))
+        if least < low or most > high:
+            raise RecipeError(
+                f"{name}: {dimension} runs from {least:g} to {most:g}, expected {low:g} to "
+                f"{high:g}. Give the range with --set 'dimension_range=[LOW, HIGH]'."
+            )
+        columns.append((values - low) / (high - low))
+    return np.stack(columns, axis=1)
+
+
+def _speakers(table: PredictionTable, name: str, recipe: TuningRecipe) -> list[str]:
+    given = table.columns.get("speaker")
+    speakers = [""] * len(table) if given is None else [str(s or "").strip() for s in given]
+    unknown = [str(f) for f, who in zip(table.columns["file"], speakers, strict=True) if not who]
+    if unknown and not recipe.allow_unknown_speakers:
+        raise RecipeError(
+            f"{name}: no speaker for {listing(unknown)}, expected one for each row, for nobody may "
+            f"be both in training and in testing. Fill the column speaker, or add "
+            f"--set allow_unknown_speakers=true."
+        )
+    return speakers
+
+
+def _parts(
+    table: PredictionTable,
+    name: str,
+    recipe: TuningRecipe,
+    kept: NDArray[np.intp],
+    speakers: Sequence[str],
+) -> dict[str, NDArray[np.intp]]:
+    """Places among the kept rows of each of `PARTS`."""
+    who = [speakers[i] for i in kept]
+    if "split" not in table.columns:
+        return _chosen_parts(name, recipe, who)
+    given = [str(table.columns["split"][i] or "").strip().casefold() for i in kept]
+    part_of = [
+        "train" if part.startswith("train")
+        else "test" if part.startswith("test")
+        else "dev" if part in _NAMES_OF_DEV
+        else ""
+        for part in given
+    ]  # fmt: skip
+    strange = sorted({given[i] for i, part in enumerate(part_of) if not part})
+    if strange:
+        raise RecipeError(
+            f"{name}: split is {listing(repr(part) for part in strange)}, expected train, dev or "
+            f"test. Correct the column, or leave it out for a split by speakers."
+        )
+    array = np.array(part_of)
+    parts = {part: np.flatnonzero(array == part) for part in PARTS}
+    _check_speakers(name, parts, who)
+    return parts
+
+
+def _check_speakers(
+    name: str, parts: Mapping[str, NDArray[np.intp]], speakers: Sequence[str]
+) -> None:
+    sets = {part: {speakers[i] for i in own} - {""} for part, own in parts.items()}
+    for one, other in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        both = sorted(sets[one] & sets[other])
+        if both:
+            raise RecipeError(
+                f"{name}: {listing(both)} would be both in {one} and in {other}. Give different "
+                f"people different names, or correct the column split."
+            )
+
+
+def _chosen_parts(
+    name: str, recipe: TuningRecipe, speakers: Sequence[str]
+) -> dict[str, NDArray[np.intp]]:
+    """Development speakers by seed; utterances where nobody is known."""
+    # A row without a speaker is a speaker of its own.
+    units = [who or f"\0{place}" for place, who in enumerate(speakers)]
+    names = sorted(set(units))
+    if len(names) < 2:
+        raise RecipeError(
+            f"{name}: only one speaker, expected two or more so that development has one of its "
+            f"own. Add a column split, or more speakers."
+        )
+    rng = np.random.default_rng([recipe.seed, len(names)])
+    n_dev = min(max(1, round(recipe.dev_share * len(names))), len(names) - 1)
+    chosen = {names[i] for i in rng.permutation(len(names))[:n_dev]}
+    is_dev = np.array([unit in chosen for unit in units], dtype=bool)
+    nobody = np.empty(0, dtype=np.intp)
+    return {"train": np.flatnonzero(~is_dev), "dev": np.flatnonzero(is_dev), "test": nobody}
+
+
+def _check_parts(
+    parts: Mapping[str, NDArray[np.intp]],
+    name: str,
+    names: Sequence[str],
+    targets: NDArray[np.intp] | NDArray[np.float32],
+    recipe: TuningRecipe,
+) -> None:
+    for part in ("train", "dev"):
+        if not len(parts[part]):
+            raise RecipeError(
+                f"{name}: no row to use in {part}, expected some. Correct the column split."
+            )
+    if recipe.is_dimensional:
+        return
+    counts = np.bincount(targets[parts["train"]], minlength=len(names))
+    absent = [label for label, n in zip(names, counts, strict=True) if not n]
+    if absent or len(names) < 2:
+        raise RecipeError(
+            f"{name}: train has no {listing(absent)}, expected every label of the recipe. Leave it "
+            f"out with --set labels, or add recordings."
+            if absent
+            else f"{name}: train has only {names[0]}, expected two labels or more. Add recordings."
+        )
