@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from emocli.models.building import fill, library_config, skeleton_shapes
@@ -112,6 +112,19 @@ def layer_reader(name: str, backbone: Backbone, layer: str) -> LayerReader:
         ModelError: the network has no such layer.
     """
     return LayerReader(parse_layer(name, layer, backbone.n_layers), backbone.layer_weights)
+
+
+def leave_out_later_blocks(backbone: Backbone, read: LayerReader) -> None:
+    """Take blocks out of a network that come after the layer that is read.
+
+    One block more than needed stays, for what leaves the last may be normalised once more.
+    """
+    if not read.layer.isdecimal():
+        return
+    for parent in list(backbone.module.modules()):
+        for name, blocks in list(parent.named_children()):
+            if name in ("layer", "layers") and isinstance(blocks, nn.ModuleList):
+                setattr(parent, name, blocks[: int(read.layer) + 1])
 
 
 def _kind(config: Any) -> Any:

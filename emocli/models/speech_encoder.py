@@ -10,7 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from emocli.encoder_identity import EncoderIdentity
-from emocli.models.backbones import Backbone, LayerReader, layer_reader, load_backbone
+from emocli.models.backbones import (
+    Backbone,
+    LayerReader,
+    layer_reader,
+    leave_out_later_blocks,
+    load_backbone,
+)
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.outputs import Outputs
 from emocli.models.speech import (
@@ -123,6 +129,7 @@ def load_speech_encoder(
     """
     backbone = load_backbone(checkpoint)
     read = layer_reader(checkpoint.name, backbone, layer)
+    leave_out_later_blocks(backbone, read)
     network = _network(checkpoint, backbone, read)
     identity = EncoderIdentity(
         name=name,

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import ModelError
-from emocli.models.backbones import Backbone, LayerReader, layer_reader, load_backbone
+from emocli.models.backbones import (
+    Backbone,
+    LayerReader,
+    layer_reader,
+    leave_out_later_blocks,
+    load_backbone,
+)
 from emocli.models.batching import plan_batches
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.text import (
@@ -141,6 +147,7 @@ def load_text_encoder(
     """
     backbone = load_backbone(checkpoint)
     read = layer_reader(checkpoint.name, backbone, layer)
+    leave_out_later_blocks(backbone, read)
     tokenizer = load_tokenizer(checkpoint, backbone.config)
     if max_tokens < 3:
         raise ModelError(
