@@ -113,7 +113,8 @@ class FitOptions:
         clip_norm: longest gradient of a step; 0 for no limit.
         seed: of all chance.
         select: the figure whose highest value makes the best epoch.
-        evaluate_every: steps between two evaluations; 0 for one after each epoch.
+        evaluate_every: steps between two evaluations; 0, or more than an epoch has, for one after
+            each epoch.
         patience: evaluations in a row without a better figure that end the training; 0 for no end.
         drop_last: leave out the last step of an epoch if it has fewer utterances than others.
         save_every_steps: steps between two states within an epoch; 0 for none.
@@ -387,7 +388,7 @@ class _Run:
     # Evaluations.
 
     def _evaluate_if_due(self, progress: Progress | None) -> None:
-        every = self.options.evaluate_every or self.steps_per_epoch
+        every = min(self.options.evaluate_every or self.steps_per_epoch, self.steps_per_epoch)
         if self.n_done % every == 0 or self.n_done == self.n_steps:
             self._check_loss()
             tell(progress, "training", self.n_done, self.n_steps)

@@ -63,7 +63,8 @@ class TuningRecipe:
         clip_norm: longest gradient; 0 for no limit.
         precision: ``fp32``, or ``mixed`` for half precision on CUDA.
         select: figure of the development set that makes the best epoch.
-        evaluate_every: steps between evaluations; 0 for one after each epoch.
+        evaluate_every: steps between evaluations; 0, or more than an epoch has, for one after each
+            epoch.
         patience: evaluations without a better one that end the training; 0 for no end.
         seed: of all chance.
         dev_share: of the speakers for development, where the data have no column ``split``.

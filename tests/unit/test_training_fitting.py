@@ -196,6 +196,8 @@ def test_a_schedule_moves_all_rates(tmp_path):
 def test_evaluations_by_steps_and_an_early_stop(tmp_path):
     _, history = fitted(tmp_path / "a", evaluate_every=3, epochs=2)
     assert [item.step for item in history.evaluations] == [3, 6, 8]
+    _, history = fitted(tmp_path / "c", evaluate_every=50, epochs=2)
+    assert [item.step for item in history.evaluations] == [4, 8]
     task = Points()
     task.fixed = {"macro_f1": 0.5}
     _, history = fitted(tmp_path / "b", task, patience=2, epochs=9)
