@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import ModelError
 from emocli.models import whisper_pt
+from emocli.models.aliases import aliases
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import modality_of, open_checkpoint
 
@@ -156,6 +157,11 @@ def _open(name: str, revision: str | None, offline: bool) -> tuple[str, Checkpoi
     short, at, pinned = name.partition("@")
     if short in SHORT_NAMES and not path.exists():
         name = f"{SHORT_NAMES[short]}{at}{pinned}"
+    elif short not in aliases() and "/" not in name and not path.exists():
+        raise ModelError(
+            f"No encoder is called {name}, and no file or folder is: use "
+            f"{', '.join([*BUILTIN, FACODEC, *SHORT_NAMES])}, hf:owner/name or a folder."
+        )
     reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
     # A folder goes by its name, so that the same checkpoint elsewhere is the same encoder.
     return path.resolve().name if reference.folder else reference.name, checkpoint

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.audio.decode import WaveformStream
+from emocli.audio.quality import join_remarks
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import AudioError, EmocliError, ModelError
 from emocli.models.encoders import Encoder
@@ -48,6 +49,7 @@ class _Event:
         input: waveform or text; None where the features are there or there is an error.
         stored: features that are there.
         seconds: of audio.
+        note: doubts about the recording.
         error: why it cannot be used.
     """
 
@@ -56,6 +58,7 @@ class _Event:
     input: Any = None
     stored: Stored | None = None
     seconds: float = 0.0
+    note: str = ""
     error: str = ""
 
 
@@ -83,7 +86,7 @@ class Extraction:
         keys: of the features in their place; empty where there are none.
         lengths: frames, shape (n_utterances,); 0 where there are none.
         errors: why an utterance has none, by its index.
-        notes: what of an utterance the encoder did not take in, by its index.
+        notes: doubts about a recording, and what the encoder did not take in, by its index.
     """
 
     keys: list[str]
@@ -256,7 +259,8 @@ def _hear(index: int, utterance: Utterance, place: Place, encoder: Encoder, tall
     waveform = _whole(stream, encoder)
     tally.headers[index] = stream.duration
     key = key or recording_key(utterance.path, utterance.start, utterance.end)
-    return _Event(index, key, waveform, seconds=stream.duration)
+    note = join_remarks(*stream.remarks)
+    return _Event(index, key, waveform, seconds=stream.duration, note=note)
 
 
 def _whole(stream: WaveformStream, encoder: Encoder) -> NDArray[np.float32]:
@@ -316,16 +320,18 @@ def _gather(
 
 def _encode_pool(pool: Sequence[_Event], encoder: Encoder, place: Place) -> dict[str, Stored | str]:
     """What came of each key of a pool: features on disk, or why there are none."""
-    inputs = {event.key: event.input for event in pool if event.input is not None}
-    batch = list(inputs.values())
+    events = {event.key: event for event in pool if event.input is not None}
+    batch = [event.input for event in events.values()]
     try:
         frames: list[NDArray[np.float32] | str] = [*encoder.encode(batch)] if batch else []
     except ModelError:  # memory that ran out with all of them may do for one
         frames = [_encode_alone(one, encoder) for one in batch]
-    notes = encoder.remarks(batch) if batch else []
+    remarks = encoder.remarks(batch) if batch else []
     return {
-        key: found if isinstance(found, str) else _write(place, key, found, note)
-        for key, found, note in zip(inputs, frames, notes, strict=True)
+        event.key: found
+        if isinstance(found, str)
+        else _write(place, event.key, found, join_remarks(event.note, remark))
+        for event, found, remark in zip(events.values(), frames, remarks, strict=True)
     }
 
 

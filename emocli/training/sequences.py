@@ -39,7 +39,7 @@ class Stored:
 
     Attributes:
         n_frames: frames in it.
-        note: what of the utterance the encoder did not take in.
+        note: doubts about the utterance, and what the encoder did not take in.
     """
 
     n_frames: int
@@ -131,7 +131,7 @@ class SequenceFolder:
         Args:
             key: see `recording_key` and `text_key`.
             frames: shape (n_frames, dim).
-            note: what of the utterance the encoder did not take in.
+            note: doubts about the utterance, and what the encoder did not take in.
 
         Raises:
             FeatureError: the frames have a `fault`, or there is no space.
@@ -240,7 +240,7 @@ class SequenceStore:
         keys: of each utterance; empty where it has none.
         lengths: frames of each utterance, shape (n_utterances,); 0 where it has none.
         errors: why an utterance has none, by its place.
-        notes: what of an utterance the encoder did not take in, by its place.
+        notes: doubts about an utterance, and what the encoder did not take in, by its place.
     """
 
     folder: SequenceFolder

@@ -356,6 +356,16 @@ def test_embedded_classifiers_have_no_frames():
     )
 
 
+def test_a_name_that_is_none():
+    with pytest.raises(ModelError) as caught:
+        load_encoder("wavlm-larg")
+    assert str(caught.value) == (
+        "No encoder is called wavlm-larg, and no file or folder is: use logmel, prosody, words, "
+        "facodec, deberta-v2-xlarge, hubert-xlarge, roberta-large, wavlm-base, wavlm-large, "
+        "whisper-large-v3, whisper-small, hf:owner/name or a folder."
+    )
+
+
 def test_short_names_lead_to_the_hub(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match=r"^microsoft/wavlm-large@v1 is not on this machine"):

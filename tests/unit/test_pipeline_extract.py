@@ -78,6 +78,15 @@ def test_features_of_recordings(tmp_path, recordings):
     np.testing.assert_array_equal(again.lengths, store.lengths)
 
 
+def test_doubts_about_a_recording_stay_with_its_features(tmp_path, recordings):
+    whole = recordings[1].path.read_bytes()
+    recordings[1].path.write_bytes(whole[: len(whole) // 2])
+    wanted = {1: "truncated: 0.5 of 1.0 s", 2: "long"}
+    for _ in range(2):
+        store = extract_recordings(recordings, Counting(), tmp_path / "f")
+        assert store.notes == wanted
+
+
 def test_one_that_fails_costs_no_other(tmp_path, recordings, rng):
     broken, loud, long = (tmp_path / name for name in ("broken.wav", "loud.wav", "long.wav"))
     broken.write_bytes(b"RIFF nothing")
