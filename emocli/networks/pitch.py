@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from scipy import fft
 
 LOWEST_HZ = 65.0
 HIGHEST_HZ = 500.0
@@ -158,17 +159,24 @@ def _lag_range() -> tuple[int, Array]:
     return first, np.arange(first, last + 1, dtype=np.float64)
 
 
-def _autocorrelation(frames: NDArray[np.float32]) -> Array:
+def _autocorrelation(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """That of each frame at oversampled lags, 1 at lag 0; 0 everywhere for a frame of zeros."""
     size = frames.shape[1]
-    window = np.hanning(size + 2)[1:-1]
+    window = np.hanning(size + 2)[1:-1].astype(np.float32)
     n_bins = 1 << int(np.ceil(np.log2(1.5 * size)))  # 1024, lags up to half a window stay clean
-    power = np.abs(np.fft.rfft(frames * window, n_bins)) ** 2
-    raw = np.fft.irfft(power, OVERSAMPLING * n_bins)[:, : OVERSAMPLING * size // 2]
-    own = np.fft.irfft(np.abs(np.fft.rfft(window, n_bins)) ** 2, OVERSAMPLING * n_bins)
-    of_window = own[: raw.shape[1]] / own[0]
+    n_lags = OVERSAMPLING * size // 2
+    raw = _oversampled(frames * window, n_bins)[:, :n_lags]
+    own = _oversampled(window, n_bins)[:n_lags]
     energy = raw[:, :1]
-    return np.divide(raw, energy * of_window, out=np.zeros_like(raw), where=energy > 0)
+    scale = energy * (own / own[0])
+    return np.divide(raw, scale, out=np.zeros_like(raw), where=energy > 0)
+
+
+def _oversampled(windowed: NDArray[np.float32], n_bins: int) -> NDArray[np.float32]:
+    """Autocorrelation along the last axis, from a spectrum with zeros above its highest bin."""
+    spectrum = fft.rfft(windowed, n_bins)
+    power = spectrum.real**2 + spectrum.imag**2
+    return np.asarray(fft.irfft(power, OVERSAMPLING * n_bins))
 
 
 def _unvoiced_strength(relative_peak: Array) -> Array:
