@@ -250,12 +250,20 @@ def _canonical(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]
             )
         renamed[name] = values
     if "label" in renamed:
-        known = {value: canonical_label(value) for value in set(renamed["label"]) if value}
-        renamed["label"] = [known.get(value, value) for value in renamed["label"]]
+        labels = [_as_text(value) for value in renamed["label"]]
+        known = {label: canonical_label(label) for label in set(labels)}
+        renamed["label"] = [known[label] for label in labels]
     for key in ("start", "end"):
         if key in renamed:
             renamed[key] = [_seconds(value) for value in renamed[key]]
     return renamed
+
+
+def _as_text(value: Any) -> str:
+    """A label as text, also where JSON has a number for it; a missing one is empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _seconds(value: Any) -> Any:

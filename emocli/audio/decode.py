@@ -27,6 +27,9 @@ from emocli.errors import AudioError
 BLOCK_SAMPLES = 1 << 18
 """Samples of all channels decoded at a time: 16 s of mono at 16 kHz, 1 MiB."""
 
+LARGEST_SAMPLE = 1e9
+"""180 dB above full scale, where there is no recording but a broken file."""
+
 MIN_RATE_HZ = 1000
 MAX_RATE_HZ = 3_000_000
 """Outside of these a sampling rate is a damaged header; the largest in use is 2.8 MHz of DSD."""
@@ -172,11 +175,17 @@ class WaveformStream:
     def _heard(self, frames: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
         """The mean over channels, counted in."""
         mono = frames.shape[1] == 1
-        waveform = frames[:, 0] if mono else frames.mean(axis=1, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            waveform = frames[:, 0] if mono else frames.mean(axis=1, dtype=np.float32)
         level = Level.of(waveform, None if mono else frames)
         if not math.isfinite(level.total):
-            broken = np.flatnonzero(~np.isfinite(frames).all(axis=1))
+            broken = np.flatnonzero(~np.isfinite(waveform))
             self._broken += [self.level.n_samples + int(index) for index in broken]
+        elif level.peak > LARGEST_SAMPLE:
+            raise AudioError(
+                f"{self.name}: a sample is {level.peak:.3g} times full scale, expected about 1 at "
+                f"most. Repair the recording or make it again."
+            )
         self.level += level
         self.duration = self.level.n_samples / sampling_rate
         if self.duration > MAX_HOURS * 3600:

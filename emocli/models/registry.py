@@ -248,7 +248,7 @@ def modality_of(checkpoint: Checkpoint) -> str:
     """
     kind = checkpoint.config.get("model_type")
     for modality, kinds in KINDS.items():
-        if kind in kinds:
+        if isinstance(kind, str) and kind in kinds:
             return modality
     known = ", ".join(sorted(kind for kinds in KINDS.values() for kind in kinds))
     raise ModelError(

@@ -390,6 +390,24 @@ def test_samples_that_are_not_numbers(value):
     assert message("a.wav", start=10.0).startswith("a.wav: 1 of 480000 samples are not numbers")
 
 
+@pytest.mark.parametrize(("value", "found"), [(2.5e9, "1.25e+09"), (-3e38, "1.5e+38")])
+def test_a_sample_beyond_any_level(value, found):
+    samples = tone(1.0, n_channels=2)
+    samples[8000, 1] = value
+    write("a.wav", samples, subtype="FLOAT")
+    assert message("a.wav") == (
+        f"a.wav: a sample is {found} times full scale, expected about 1 at most. "
+        f"Repair the recording or make it again."
+    )
+
+
+def test_channels_whose_sum_is_beyond_any_number():
+    samples = tone(1.0, n_channels=2)
+    samples[8000] = 3e38
+    write("a.wav", samples, subtype="FLOAT")
+    assert message("a.wav").startswith("a.wav: 1 of 16000 samples are not numbers")
+
+
 def test_absurd_rate():
     assert message(write("a.wav", tone(), 1)) == (
         "a.wav: sampling rate 1 Hz, expected 1000 to 3000000 Hz. "

@@ -1,0 +1,351 @@
+"""Inputs that somebody damaged or made up, and the doors by which files come into emocli.
+
+A door takes the bytes of a file. It may refuse them with an `EmocliError`; any other exception, a
+hang or a crash of the process is a fault.
+"""
+
+import copy
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+from checkpoints import save_network, speech_network, text_network
+from numpy.typing import NDArray
+
+from emocli.audio.decode import read_waveform
+from emocli.calibration.conformal import LabelSets, SetRule
+from emocli.calibration.fitting import MAPS
+from emocli.calibration.storage import dump_calibration, load_calibration
+from emocli.calibration.tables import Calibration
+from emocli.errors import EmocliError
+from emocli.fusion.storage import load_fuser
+from emocli.models.checkpoint import Checkpoint
+from emocli.models.registry import describe
+from emocli.pipeline.inputs import read_inputs
+from emocli.posteriors import log_softmax
+from emocli.table_io import parse_table
+from emocli.timeline.turns import parse_rttm
+from emocli.training.recipe import read_recipe
+
+BYTES = (0, 1, 0x0A, 0x22, 0x2C, 0x7F, 0x80, 0xFF)
+PIECES = (
+    b"\x00" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\n", b"\r\n", b'"', b",,,,", b"nan", b"-inf",
+    b"1e999", b"-1", b"99999999999999999999", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"[" * 50, b"{}",
+    b"null", b"true", b"fmt ", b"data", b"LIST", b"fLaC", b"OggS", b"ID3\x04", b"=1+1", b"\x1b[31m",
+)  # fmt: skip
+VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, -1e308, 1e308, float("nan"),
+    float("inf"), "", "a", "\x00", "\ud800", "9" * 400, "angry", [], [[]], [None], {}, {"": None},
+    [0] * 40, {"a": {"a": {"a": []}}},
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Door:
+    """A way for a file into the program.
+
+    Attributes:
+        name: in reports.
+        seeds: whole files to damage.
+        enter: takes damaged bytes and the number of the seed that they were.
+    """
+
+    name: str
+    seeds: tuple[bytes, ...]
+    enter: Callable[[bytes, int], object]
+
+    def refuses_or_takes(self, data: bytes, seed: int) -> bool:
+        """Whether the bytes were taken; anything but a refusal is passed on."""
+        try:
+            self.enter(data, seed)
+        except EmocliError:
+            return False
+        return True
+
+
+def damaged(data: bytes, rng: np.random.Generator) -> bytes:
+    """A file with one to six alterations; JSON is altered in its structure half the time."""
+    if data[:1] in (b"{", b"[") and rng.random() < 0.5:
+        return _restructured(data, rng)
+    altered = bytearray(data)
+    for _ in range(rng.integers(1, 7)):
+        _alter(altered, rng)
+    return bytes(altered)
+
+
+def _alter(data: bytearray, rng: np.random.Generator) -> None:
+    place = int(rng.integers(len(data) + 1))
+    # Headers come first, and most of what can go wrong is in them.
+    if rng.random() < 0.5:
+        place = min(place, int(rng.integers(1, 129)))
+    end = place + int(rng.integers(1, 33))
+    kind = rng.integers(7)
+    if kind == 0 and place < len(data):
+        data[place] ^= 1 << int(rng.integers(8))
+    elif kind == 1 and place < len(data):
+        data[place] = BYTES[rng.integers(len(BYTES))]
+    elif kind == 2:
+        data[place:place] = PIECES[rng.integers(len(PIECES))]
+    elif kind == 3:
+        piece = PIECES[rng.integers(len(PIECES))]
+        data[place : place + len(piece)] = piece
+    elif kind == 4:
+        del data[place:end]
+    elif kind == 5:
+        data[place:place] = data[place:end]
+    elif rng.random() < 0.3:
+        del data[place:]
+
+
+def _restructured(data: bytes, rng: np.random.Generator) -> bytes:
+    first, *others = data.split(b"\n") if data[-1:] != b"\n" else [data]  # JSON Lines or JSON
+    content = json.loads(first)
+    for _ in range(rng.integers(1, 4)):
+        holders = list(_holders(content))
+        holder, key = holders[rng.integers(len(holders))] if holders else (None, None)
+        if holder is None:
+            break
+        kind = rng.integers(4)
+        if kind == 0:
+            del holder[key]
+        elif kind == 1 and isinstance(holder, dict):
+            holder[str(key) + "x"] = copy.deepcopy(holder[key])
+        elif kind == 2 and isinstance(holder, list):
+            holder.append(copy.deepcopy(holder[key]))
+        else:
+            holder[key] = copy.deepcopy(VALUES[rng.integers(len(VALUES))])
+    altered = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return b"\n".join([altered, *others])
+
+
+def _holders(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a JSON value, as the object or list that it is in and its key there."""
+    keys = content if isinstance(content, dict) else range(len(content))
+    for key in list(keys):
+        yield content, key
+        if isinstance(content[key], dict | list):
+            yield from _holders(content[key])
+
+
+def open_door(name: str, folder: Path) -> Door:
+    """A door by its name; its files are written into a folder, best one in memory."""
+    return DOORS[name](name, folder)
+
+
+CSV = (
+    b"file,start,end,model,label,p_angry,p_sad,entropy,note,error,speaker\n"
+    b"a.wav,0.000,1.500,m,angry,0.75,0.25,0.562,,,ann\n"
+    b'"b, c.wav",,,m,sad,0.5,0.5,0.693,clipped,,bob\n'
+    b"d.wav,,,m,,,,,,unreadable,\n"
+)
+ROWS = [
+    {"file": "a.wav", "start": 0, "end": 1.5, "model": "m", "label": "sad", "p_sad": 1, "x": None},
+    {"file": "b.wav", "label": "sad", "p_sad": 0.75, "p_angry": 0.25, "text": "ja, \u00fc"},
+]
+TABLES: tuple[tuple[bytes, str | None], ...] = (
+    (CSV, "csv"),
+    (CSV, None),
+    (CSV.replace(b",", b"\t"), "tsv"),
+    (json.dumps(ROWS).encode(), "json"),
+    (b"\n".join(json.dumps(row).encode() for row in ROWS), "jsonl"),
+    (b"file,label,score\na.wav,angry,0.5\n", "csv"),
+)
+
+
+AUDIO = (
+    ("WAV", "PCM_16", 1), ("WAV", "FLOAT", 2), ("WAV", "PCM_24", 3), ("WAV", "ULAW", 1),
+    ("WAVEX", "PCM_32", 6), ("RF64", "PCM_16", 1), ("FLAC", "PCM_16", 2), ("OGG", "VORBIS", 1),
+    ("OGG", "OPUS", 1), ("MP3", "MPEG_LAYER_III", 1), ("AIFF", "PCM_16", 1), ("AU", "PCM_16", 1),
+    ("CAF", "ALAC_16", 1),
+)  # fmt: skip
+
+
+def _tables(name: str, _: Path) -> Door:
+    def enter(data: bytes, seed: int) -> None:
+        parse_table(data, "table", kind=TABLES[seed][1])
+
+    return Door(name, tuple(data for data, _ in TABLES), enter)
+
+
+def _audio(name: str, folder: Path) -> Door:
+    rng = np.random.default_rng(5)
+    seeds, paths = [], []
+    for form, subtype, n_channels in AUDIO:
+        samples = rng.normal(0, 0.1, (1600, n_channels)).astype(np.float32)
+        stream = io.BytesIO()
+        soundfile.write(stream, samples, 16000, format=form, subtype=subtype)
+        seeds.append(stream.getvalue())
+        suffix = {"WAVEX": "wav", "RF64": "wav"}.get(form, form.lower())
+        paths.append(folder / f"hostile.{suffix}")
+
+    for suffix, codec in (("m4a", "aac"), ("mkv", "aac"), ("mp4", "aac")):
+        seeds.append(_encoded(suffix, codec, rng.normal(0, 0.1, (1, 4800)).astype(np.float32)))
+        paths.append(folder / f"hostile.{suffix}")
+
+    def enter(data: bytes, seed: int) -> None:
+        paths[seed].write_bytes(data)
+        waveform = read_waveform(paths[seed], 16000)
+        assert np.isfinite(waveform.samples).all()
+
+    return Door(name, tuple(seeds), enter)
+
+
+def _encoded(suffix: str, codec: str, samples: NDArray[np.float32]) -> bytes:
+    """A file as FFmpeg writes it."""
+    stream = io.BytesIO()
+    form = {"m4a": "ipod", "mkv": "matroska"}.get(suffix, suffix)
+    with av.open(stream, "w", format=form) as container:
+        track = container.add_stream(codec, rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(track.encode(frame))
+        container.mux(track.encode(None))
+    return stream.getvalue()
+
+
+def _manifests(name: str, folder: Path) -> Door:
+    (folder / "a.wav").touch()
+    seeds = (
+        b"file,text\na.wav,hello\n",
+        b'{"file": "a.wav", "start": 0, "end": 2}\n',
+        CSV.replace(b",", b"\t"),
+    )
+    paths = [folder / name for name in ("m.csv", "m.jsonl", "m.tsv")]
+
+    def enter(data: bytes, seed: int) -> None:
+        paths[seed].write_bytes(data)
+        read_inputs([str(paths[seed])])
+
+    return Door(name, seeds, enter)
+
+
+def _fusers(name: str, folder: Path) -> Door:
+    return Door(name, tuple(_fitted_fusers(folder)), lambda data, _: load_fuser(data, "fuser"))
+
+
+FUSED = ("entropy-selection", "bayes", "logistic", "stacking", "ridge")
+
+
+def _fitted_fusers(folder: Path) -> Iterator[bytes]:
+    """Fusers of every kind, fitted by the command to made-up tables."""
+    rng = np.random.default_rng(2)
+    emotions, sentiments = ("angry", "happy", "neutral", "sad"), ("negative", "neutral", "positive")
+    truth = rng.integers(0, 4, 80)
+    _write_posteriors(folder / "speech.csv", "speech", emotions, rng, truth)
+    _write_posteriors(folder / "text.csv", "text", sentiments, rng, np.array([0, 2, 1, 0])[truth])
+    columns = ["file,model,valence", "file,model,valence", "file,emotion,valence"]
+    names = ("one.csv", "two.csv", "truth.csv")
+    for name, header in zip(names, columns, strict=True):
+        rows = (
+            f"{i}.wav,{emotions[label] if name == 'truth.csv' else name},{rng.random():.3f}"
+            for i, label in enumerate(truth)
+        )
+        (folder / name).write_text("\n".join([header, *rows]) + "\n")
+    for method in FUSED:
+        tables = ("one.csv", "two.csv") if method == "ridge" else ("speech.csv", "text.csv")
+        command = [sys.executable, "-m", "emocli", "fuse", *tables, "--method", method]
+        command += ["--fit", "truth.csv", "--save", "fuser", "-o", "out.csv", "-q"]
+        subprocess.run(command, cwd=folder, check=True)
+        (folder / "out.csv").unlink()
+        yield (folder / "fuser").read_bytes()
+        (folder / "fuser").unlink()
+
+
+def _write_posteriors(
+    path: Path, model: str, labels: tuple[str, ...], rng: np.random.Generator, truth: Any
+) -> None:
+    logits = rng.normal(0, 1, (len(truth), len(labels)))
+    logits[np.arange(len(truth)), truth] += 1
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    rows = [",".join(["file", "model", *(f"p_{label}" for label in labels)])]
+    rows += [f"{i}.wav,{model}," + ",".join(f"{p:.9f}" for p in row) for i, row in enumerate(probs)]
+    path.write_text("\n".join(rows) + "\n")
+
+
+def _calibrations(name: str, _: Path) -> Door:
+    def enter(data: bytes, _: int) -> None:
+        load_calibration(data.decode("utf-8", "replace"), "calibration")
+
+    return Door(name, tuple(_fitted_calibrations()), enter)
+
+
+def _fitted_calibrations() -> Iterator[bytes]:
+    rng = np.random.default_rng(3)
+    labels = ("angry", "happy", "sad")
+    log_probs = log_softmax(rng.normal(size=(60, 3)))
+    sets = LabelSets(SetRule(0.9, True, 0.01, True), (0.75, 0.5, 0.25))
+    for method, kind in MAPS.items():
+        fitted = kind.fit(log_probs, rng.integers(0, 3, 60))
+        given = Calibration(labels, "m@1", fitted, sets if method == "vector" else None, 60)
+        yield dump_calibration(given).encode()
+
+
+def _configurations(name: str, folder: Path) -> Door:
+    places = [
+        save_network(folder / "speech", speech_network("wav2vec2")),
+        save_network(folder / "text", text_network("roberta")),
+    ]
+    seeds = tuple((place / "config.json").read_bytes() for place in places)
+
+    def enter(data: bytes, seed: int) -> None:
+        (places[seed] / "config.json").write_bytes(data)
+        describe(str(places[seed]))
+
+    return Door(name, seeds, enter)
+
+
+def _safetensors(name: str, folder: Path) -> Door:
+    place = save_network(folder / "weights", speech_network("wav2vec2"))
+    weights = (place / "model.safetensors").read_bytes()
+    n_header = 8 + int.from_bytes(weights[:8], "little")
+
+    def enter(data: bytes, _: int) -> None:
+        # The header is damaged; the tensors behind it stay.
+        (place / "model.safetensors").write_bytes(data + weights[n_header:])
+        checkpoint = Checkpoint(place, "hostile")
+        assert checkpoint.n_parameters >= 0
+        checkpoint.load()
+
+    return Door(name, (weights[:n_header],), enter)
+
+
+def _recipes(name: str, folder: Path) -> Door:
+    path = folder / "recipe.toml"
+    shipped = Path(read_recipe.__code__.co_filename).parent / "recipes" / "builtin.toml"
+
+    def enter(data: bytes, _: int) -> None:
+        path.write_bytes(data)
+        read_recipe(path)
+
+    return Door(name, (shipped.read_bytes(),), enter)
+
+
+RTTM = b"SPEAKER a 1 0.0 1.5 <NA> <NA> ann <NA> <NA>\nSPEAKER a 1 1.0 2.5 <NA> <NA> bob <NA> <NA>\n"
+
+
+def _turns(name: str, _: Path) -> Door:
+    def enter(data: bytes, _: int) -> None:
+        parse_rttm(data.decode("utf-8", "replace"), "turns")
+
+    return Door(name, (RTTM,), enter)
+
+
+DOORS: dict[str, Callable[[str, Path], Door]] = {
+    "audio": _audio,
+    "tables": _tables,
+    "manifests": _manifests,
+    "fusers": _fusers,
+    "calibrations": _calibrations,
+    "config.json": _configurations,
+    "safetensors headers": _safetensors,
+    "recipes": _recipes,
+    "turns": _turns,
+}
