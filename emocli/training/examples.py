@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,39 +87,63 @@ def read_examples(table: PredictionTable, name: str, recipe: TuningRecipe) -> Ex
         RecipeError: columns or values are missing, a speaker is in two parts, or a part is empty.
     """
     _check_columns(table, name, recipe)
-    found = _labels(table, name, recipe) if not recipe.is_dimensional else None
-    labels, left_out = ([], {}) if found is None else found
-    values = _dimensions(table, name, recipe) if recipe.is_dimensional else None
-    if values is not None:
-        used = ~np.isnan(values).any(axis=1)
-        left_out = {"no value": int((~used).sum())}
-    else:
-        used = np.array([bool(label) for label in labels], dtype=bool)
+    truth = (_dimensions if recipe.is_dimensional else _labels)(table, name, recipe)
     if recipe.modality == "text":
-        spoken = np.array([bool(str(t or "").strip()) for t in table.column("text")], dtype=bool)
-        left_out = {**left_out, "no text": int((used & ~spoken).sum())}
-        used &= spoken
-    kept = np.flatnonzero(used)
+        truth = _spoken(table, truth)
+    kept = np.flatnonzero(truth.is_used)
     if not len(kept):
         raise RecipeError(
             f"{name}: no row that the recipe can use, expected some. Check its columns and labels."
         )
     speakers = _speakers(table, name, recipe)
     parts = _parts(table, name, recipe, kept, speakers)
-    if values is not None:
-        names, targets = recipe.dimensions, values[kept].astype(np.float32)
+    if recipe.is_dimensional:
+        names, targets = recipe.dimensions, truth.values[kept].astype(np.float32)
     else:
-        names = _names(recipe, [labels[i] for i in kept[parts["train"]]])
-        known = np.array([labels[i] in names for i in kept], dtype=bool)
-        if not known.all():  # labels that only other parts have
-            left_out = {**left_out, "no such label in train": int((~known).sum())}
-            place = np.cumsum(known) - 1
-            parts = {part: place[own[known[own]]] for part, own in parts.items()}
-            kept = kept[known]
-        targets = np.array([names.index(labels[i]) for i in kept], dtype=np.intp)
+        names = _names(recipe, truth.values[kept[parts["train"]]])
+        truth, kept, parts = _without_strangers(truth, names, kept, parts)
+        targets = np.array([names.index(label) for label in truth.values[kept]], dtype=np.intp)
     _check_parts(parts, name, names, targets, recipe)
     examples = _examples(table, kept, speakers, targets, names, parts)
-    return _with_left_out(examples, left_out)
+    left_out = {why: n for why, n in truth.left_out.items() if n}
+    return replace(examples, left_out=left_out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What a table says is true of its rows.
+
+    Attributes:
+        values: canonical labels, or numbers of shape (n_rows, n_dimensions).
+        is_used: whether the recipe can use a row.
+        left_out: rows that it cannot, by the reason.
+    """
+
+    values: NDArray[Any]
+    is_used: NDArray[np.bool_]
+    left_out: Mapping[str, int]
+
+
+def _spoken(table: PredictionTable, truth: _Truth) -> _Truth:
+    """Without rows that have no text."""
+    has_text = np.array([bool(str(text or "").strip()) for text in table.columns["text"]])
+    n_silent = int((truth.is_used & ~has_text).sum())
+    left_out = {**truth.left_out, "no text": n_silent}
+    return replace(truth, is_used=truth.is_used & has_text, left_out=left_out)
+
+
+def _without_strangers(
+    truth: _Truth,
+    names: Sequence[str],
+    kept: NDArray[np.intp],
+    parts: Mapping[str, NDArray[np.intp]],
+) -> tuple[_Truth, NDArray[np.intp], dict[str, NDArray[np.intp]]]:
+    """Without rows whose label nobody in training has."""
+    known = np.array([label in names for label in truth.values[kept]], dtype=bool)
+    place = np.cumsum(known) - 1
+    moved = {part: place[own[known[own]]] for part, own in parts.items()}
+    left_out = {**truth.left_out, "no such label in train": int((~known).sum())}
+    return replace(truth, left_out=left_out), kept[known], moved
 
 
 def _examples(
@@ -151,12 +176,6 @@ def _examples(
     )
 
 
-def _with_left_out(examples: Examples, left_out: Mapping[str, int]) -> Examples:
-    from dataclasses import replace
-
-    return replace(examples, left_out={why: n for why, n in left_out.items() if n})
-
-
 def _check_columns(table: PredictionTable, name: str, recipe: TuningRecipe) -> None:
     wanted = list(recipe.dimensions) if recipe.is_dimensional else ["emotion"]
     wanted += ["text"] if recipe.modality == "text" else []
@@ -168,31 +187,28 @@ def _check_columns(table: PredictionTable, name: str, recipe: TuningRecipe) -> N
         )
 
 
-def _labels(
-    table: PredictionTable, name: str, recipe: TuningRecipe
-) -> tuple[list[str], dict[str, int]]:
-    """Canonical labels, empty for rows to leave out, and how many these are."""
+def _labels(table: PredictionTable, name: str, recipe: TuningRecipe) -> _Truth:
+    """Canonical labels."""
     wanted = canonical_labels(recipe.labels)
-    labels, left_out = [], Counter[str]()
-    for given in table.columns["emotion"]:
-        label = canonical_label(str(given or ""))
-        if label in wanted or (not wanted and label not in NO_EMOTION):
-            labels.append(label)
-        else:
-            labels.append("")
-            left_out[f"emotion {label}" if label else "no emotion"] += 1
-    return labels, dict(left_out)
+    labels = [canonical_label(str(given or "")) for given in table.columns["emotion"]]
+    used = [label in wanted if wanted else label not in NO_EMOTION for label in labels]
+    reasons = Counter(
+        f"emotion {label}" if label else "no emotion"
+        for label, is_used in zip(labels, used, strict=True)
+        if not is_used
+    )
+    return _Truth(np.array(labels, dtype=object), np.array(used, dtype=bool), reasons)
 
 
-def _names(recipe: TuningRecipe, labels: Sequence[str]) -> tuple[str, ...]:
+def _names(recipe: TuningRecipe, labels: NDArray[Any]) -> tuple[str, ...]:
     if recipe.labels:
         return canonical_labels(recipe.labels)
     known = [label for label in FIRST_LABELS if label in labels]
     return (*known, *sorted(set(labels) - set(known)))
 
 
-def _dimensions(table: PredictionTable, name: str, recipe: TuningRecipe) -> NDArray[np.float64]:
-    """Values scaled to run from 0 to 1, NaN where there are none."""
+def _dimensions(table: PredictionTable, name: str, recipe: TuningRecipe) -> _Truth:
+    """Values scaled to run from 0 to 1."""
     low, high = recipe.dimension_range
     columns = []
     for dimension in recipe.dimensions:
@@ -207,7 +223,9 @@ def _dimensions(table: PredictionTable, name: str, recipe: TuningRecipe) -> NDAr
                 f"{high:g}. Give the range with --set 'dimension_range=[LOW, HIGH]'."
             )
         columns.append((values - low) / (high - low))
-    return np.stack(columns, axis=1)
+    stacked = np.stack(columns, axis=1)
+    used = np.asarray(~np.isnan(stacked).any(axis=1))
+    return _Truth(stacked, used, {"no value": int((~used).sum())})
 
 
 def _speakers(table: PredictionTable, name: str, recipe: TuningRecipe) -> list[str]:
