@@ -75,12 +75,13 @@ def tell_tuned(talk: Talk, tuned: "Tuned") -> None:
     history, recipe = tuned.history, tuned.prepared.recipe
     left_out = tuned.prepared.examples.left_out
     if left_out:
-        talk.say(f"Left out {', '.join(f'{n:,} rows with {why}' for why, n in left_out.items())}")
+        said = ", ".join(f"{counted(n, 'row')} with {why}" for why, n in left_out.items())
+        talk.say(f"Left out {said}")
     n_cut = sum(tuned.heard.n_cut.values()) if tuned.heard else 0
     if n_cut:
-        talk.say(f"Heard only the first {recipe.crop_seconds:g} s of {n_cut:,} recordings")
+        talk.say(f"Heard only the first {recipe.crop_seconds:g} s of {counted(n_cut, 'recording')}")
     if history.stopped_early:
-        talk.say(f"Stopped early: nothing better in {recipe.patience} evaluations")
+        talk.say(f"Stopped early: nothing better in {counted(recipe.patience, 'evaluation')}")
     best = history.evaluations[history.best]
     figures = ", ".join(f"{figure_name(name)} {value:.3f}" for name, value in best.figures.items())
     last = history.evaluations[-1].epoch

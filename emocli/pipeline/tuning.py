@@ -1,118 +1,39 @@
 """Fine-tune a pretrained encoder on a table of recordings or texts, and write it as a model."""
 
-import json
-import math
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from emocli.audio.decode import WaveformStream
 from emocli.errors import RecipeError
-from emocli.metrics.classification import (
-    accuracy,
-    confusion,
-    macro_f1,
-    unweighted_average_recall,
-)
-from emocli.metrics.regression import concordance_cc
-from emocli.models.batching import plan_batches
-from emocli.models.checkpoint import Checkpoint
 from emocli.models.devices import choose_device
-from emocli.models.encoders import content_hash
-from emocli.models.outputs import Outputs
 from emocli.models.registry import modality_of, open_checkpoint
 from emocli.models.speech_features import CorpusNorm
-from emocli.models.speech_network import NetworkRunner, count_frames, sampling_rate_of
-from emocli.models.text import TOKENS_PER_BATCH
+from emocli.models.speech_network import count_frames, sampling_rate_of
 from emocli.models.tunable import (
     TunableSpeech,
     TunableText,
-    speech_config,
-    text_config,
     tunable_speech,
     tunable_text,
-    weights_of,
-    write_folder,
 )
+from emocli.pipeline.listening import Heard, listen
 from emocli.pipeline.training_curves import write_curves
 from emocli.pipeline.tuning_card import tuning_card
+from emocli.pipeline.tuning_tasks import Prepared, SpeechTask, TextTask
 from emocli.table_io import read_table
-from emocli.training.examples import Examples, read_examples
-from emocli.training.fitting import HISTORY, Inputs, fit
+from emocli.training.examples import read_examples
+from emocli.training.fitting import HISTORY, fit
 from emocli.training.history import History
-from emocli.training.losses import class_weights
-from emocli.training.objectives import Categorical, Dimensional, Objective
 from emocli.training.plan import Memory, Shape, count_parameters, estimate_memory
-from emocli.training.progress import Progress, tell
+from emocli.training.progress import Progress
 from emocli.training.recipe import read_content, with_settings
-from emocli.training.samplers import Sampler, make_sampler
-from emocli.training.tuning import PENALIZED, RECIPE_KIND, TuningRecipe, parse_tuning_recipe
+from emocli.training.tuning import RECIPE_KIND, TuningRecipe, parse_tuning_recipe
 
 WORK, CURVES, STATISTICS = "training", "curves.svg", "statistics.json"
-AT_ONCE = 64
-"""Recordings of the development set that are in memory together."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What one listening to all recordings tells.
-
-    Attributes:
-        norm: mean and deviation over all samples of the training recordings, before cutting.
-        n_cut: recordings of each part that are longer than the recipe hears.
-        seconds: of each part, whole.
-    """
-
-    norm: CorpusNorm
-    n_cut: Mapping[str, int]
-    seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Recipe and data of a fine-tuning.
-
-    Attributes:
-        recipe: what to train.
-        content: of the recipe's file, with what was set.
-        examples: what to train it on.
-        table: name of the table.
-        checkpoint: holds the encoder.
-        device: where to train.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-    """
-
-    recipe: TuningRecipe
-    content: Mapping[str, Any]
-    examples: Examples
-    table: str
-    checkpoint: Checkpoint
-    device: torch.device
-    precision: str
-
-    @property
-    def outputs(self) -> Outputs:
-        """What the network gives."""
-        names = self.examples.names
-        return Outputs(dimensions=names) if self.recipe.is_dimensional else Outputs(labels=names)
-
-    @property
-    def weights(self) -> Tensor:
-        """Weights of the labels in the loss."""
-        counts = self.examples.counts("train")
-        if not self.recipe.class_weights:
-            return torch.ones(len(counts))
-        return class_weights(counts.tolist())
 
 
 @dataclass(frozen=True)
@@ -279,7 +200,15 @@ def tune(prepared: Prepared, folder: Path, progress: Progress | None = None) -> 
     recipe = prepared.recipe
     task: SpeechTask | TextTask
     if recipe.modality == "speech":
-        heard = _listen(prepared, work, progress)
+        heard = listen(
+            prepared.examples,
+            prepared.table,
+            sampling_rate_of(prepared.checkpoint),
+            recipe.crop_seconds,
+            kept=work / STATISTICS,
+            n_workers=max(1, recipe.workers),
+            progress=progress,
+        )
         task = SpeechTask(prepared, _speech(prepared, heard.norm), heard)
     else:
         task = TextTask(prepared, _text(prepared))
@@ -335,268 +264,6 @@ def _text(prepared: Prepared) -> TunableText:
         max_tokens=recipe.max_tokens,
         seed=recipe.seed,
     )
-
-
-# Tasks for the loop.
-
-
-class _Task:
-    """What speech and text have in common: the truth, the loss and the figures."""
-
-    def __init__(self, prepared: Prepared, *, penalized: Sequence[str] = ()) -> None:
-        self.prepared = prepared
-        examples, recipe = prepared.examples, prepared.recipe
-        self._train, self._dev = examples.parts["train"], examples.parts["dev"]
-        targets = examples.targets[self._train]
-        checkpoint = prepared.checkpoint
-        held = replace(recipe, save_every_minutes=0.0, workers=0, licence="", description="")
-        encoder = checkpoint.revision or content_hash(checkpoint)
-        self.identity = f"{examples.identity} {encoder} {held}"
-        self.targets = torch.from_numpy(targets)
-        self.objective: Objective
-        penalty = {"penalized": penalized, "penalty": recipe.attention_penalty}
-        if recipe.is_dimensional:
-            self.sampler = Sampler(len(self._train))
-            self.objective = Dimensional(**penalty)  # type: ignore[arg-type]
-        else:
-            self.sampler = make_sampler(recipe.sampling, targets.astype(np.intp), examples.names)
-            self.objective = Categorical(
-                prepared.weights,
-                loss=recipe.loss,
-                gamma=recipe.focal_gamma,
-                **penalty,  # type: ignore[arg-type]
-            )
-
-    def figures(self, scores: NDArray[np.float64]) -> dict[str, float]:
-        """Macro-F1, UAR and accuracy, or CCC; on the development set."""
-        examples = self.prepared.examples
-        truth = examples.targets[self._dev]
-        if self.prepared.recipe.is_dimensional:
-            own = {
-                f"ccc_{name}": concordance_cc(truth[:, place], scores[:, place])
-                for place, name in enumerate(examples.names)
-            }
-            return {"ccc": float(np.mean(list(own.values()))), **own}
-        counts = confusion(truth.astype(np.intp), scores.argmax(1), len(examples.names))
-        return {
-            "macro_f1": float(macro_f1(counts)),
-            "uar": float(unweighted_average_recall(counts)),
-            "accuracy": float(accuracy(counts)),
-        }
-
-
-class SpeechTask(_Task):
-    """Recordings for the loop; see `emocli.training.fitting.Task`.
-
-    Args:
-        prepared: recipe and data.
-        tunable: the network.
-        heard: what waveforms are standardised with.
-    """
-
-    def __init__(self, prepared: Prepared, tunable: TunableSpeech, heard: Heard) -> None:
-        penalized = PENALIZED if prepared.recipe.attention_penalty else ()
-        super().__init__(prepared, penalized=penalized)
-        self.tunable, self.heard = tunable, heard
-        self.identity += f" {heard.norm}"
-
-    def inputs(self, indices: NDArray[np.intp]) -> Inputs:
-        """Standardised waveforms, their mask and valid frames."""
-        network = self.tunable.network
-        waveforms = [self._waveform(self._train[index]) for index in indices]
-        lengths = [max(len(waveform), network.min_samples) for waveform in waveforms]
-        longest = max(*lengths, self.tunable.min_samples)
-        stacked = np.zeros((len(waveforms), longest), np.float32)
-        for row, waveform, length in zip(stacked, waveforms, lengths, strict=True):
-            row[:length] = network.front_end(np.pad(waveform, (0, length - len(waveform))))
-        return torch.from_numpy(stacked), *self.tunable.arguments(lengths, longest)
-
-    def write(self, folder: Path, card: str, facts: Mapping[str, Any]) -> None:
-        """The network as a folder that ``-m`` takes."""
-        recipe, outputs = self.prepared.recipe, self.prepared.outputs
-        config = speech_config(self.tunable, recipe.encoder, outputs, self.heard.norm, facts)
-        write_folder(folder, weights_of(self.tunable.module), config, card)
-
-    def score(self, network: nn.Module) -> NDArray[np.float64]:
-        """Outputs as `emocli predict` would give them."""
-        self.tunable.hear_all()
-        prepared = self.prepared
-        runner = NetworkRunner(
-            prepared.recipe.name, self.tunable.network, prepared.device, torch.float32
-        )
-        scores = np.empty((len(self._dev), len(prepared.outputs)))
-        with ThreadPoolExecutor(max(1, prepared.recipe.workers)) as pool:
-            for start in range(0, len(self._dev), AT_ONCE):
-                waveforms = list(pool.map(self._waveform, self._dev[start : start + AT_ONCE]))
-                for places, inputs in runner.batches(waveforms):
-                    outputs = runner.forward(inputs).double().cpu().numpy()
-                    scores[start + places] = outputs
-        return scores
-
-    def _waveform(self, place: int) -> NDArray[np.float32]:
-        """A recording as far as the recipe hears it."""
-        rate = self.tunable.network.sampling_rate
-        limit = round(self.prepared.recipe.crop_seconds * rate) or None
-        return _read(self.prepared.examples, place, rate, limit)
-
-
-class TextTask(_Task):
-    """Texts for the loop; see `emocli.training.fitting.Task`.
-
-    Args:
-        prepared: recipe and data.
-        tunable: the network.
-    """
-
-    heard = None
-
-    def __init__(self, prepared: Prepared, tunable: TunableText) -> None:
-        super().__init__(prepared)
-        self.tunable = tunable
-        self._tokens = [tunable.tokens(text) for text in prepared.examples.texts]
-
-    def inputs(self, indices: NDArray[np.intp]) -> Inputs:
-        """Tokens and their mask."""
-        return self.tunable.arguments([self._tokens[place] for place in self._train[indices]])
-
-    def write(self, folder: Path, card: str, facts: Mapping[str, Any]) -> None:
-        """The network and its tokenizer as a folder that ``-m`` takes."""
-        tokenizer = self.tunable.tokenizer
-        tokenizer.model_max_length = self.tunable.max_tokens
-        tokenizer.save_pretrained(folder)
-        recipe = self.prepared.recipe
-        config = text_config(self.tunable, recipe.encoder, self.prepared.outputs, facts)
-        write_folder(folder, weights_of(self.tunable.module), config, card)
-
-    def score(self, network: nn.Module) -> NDArray[np.float64]:
-        """Outputs as `emocli predict` would give them."""
-        device = self.prepared.device
-        scores = np.empty((len(self._dev), len(self.prepared.outputs)))
-        most = TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
-        tokens = [self._tokens[place] for place in self._dev]
-        lengths = [len(own) for own in tokens]
-        for batch in plan_batches(lengths, batch_size=None, max_total=most, mixed=True):
-            ids, mask = self.tunable.arguments([tokens[i] for i in batch])
-            with torch.inference_mode():
-                outputs = network(ids.to(device), mask.to(device))
-            scores[batch] = outputs.double().cpu().numpy()
-        return scores
-
-
-# Listening.
-
-
-def _read(
-    examples: Examples, place: int, sampling_rate: int, limit: int | None
-) -> NDArray[np.float32]:
-    """A recording, at most a number of its first samples."""
-    blocks, n_samples = [], 0
-    for block in _stream(examples, place, sampling_rate):
-        blocks.append(block)
-        n_samples += len(block)
-        if limit is not None and n_samples >= limit:
-            break
-    return np.concatenate(blocks)[:limit]
-
-
-def _stream(examples: Examples, place: int, sampling_rate: int) -> WaveformStream:
-    start, end = examples.starts[place], examples.ends[place]
-    return WaveformStream(
-        examples.paths[place],
-        sampling_rate,
-        start=None if math.isnan(start) else float(start),
-        stop=None if math.isnan(end) else float(end),
-        name=examples.files[place],
-    )
-
-
-def _listen(prepared: Prepared, work: Path, progress: Progress | None) -> Heard:
-    """Mean and deviation of the training recordings, and how long all are; kept in a file.
-
-    Raises:
-        AudioError: a recording cannot be read.
-        RecipeError: all are silent.
-    """
-    examples, kept = prepared.examples, work / STATISTICS
-    key = f"{examples.identity} {prepared.recipe.crop_seconds}"
-    found = _kept(kept, key)
-    if found is not None:
-        return found
-    rate = sampling_rate_of(prepared.checkpoint)
-    n_cut, seconds = {"train": 0, "dev": 0}, {"train": 0.0, "dev": 0.0}
-    total = _Moments()
-    limit = prepared.recipe.crop_seconds or math.inf
-    n_all = sum(len(examples.parts[part]) for part in n_cut)
-    n_done = 0
-    with ThreadPoolExecutor(max(1, prepared.recipe.workers)) as pool:
-        for part in n_cut:
-
-            def hear(place: int) -> _Moments:
-                return _Moments.of(_stream(examples, place, rate))
-
-            for moments in pool.map(hear, examples.parts[part]):
-                tell(progress, "listening", n_done, n_all)
-                n_done += 1
-                seconds[part] += moments.n / rate
-                n_cut[part] += moments.n > limit * rate
-                if part == "train":
-                    total = total + moments
-    tell(progress, "listening", n_all, n_all)
-    std = math.sqrt(total.squares / max(1, total.n))
-    if std == 0:
-        raise RecipeError(
-            f"{prepared.table}: all training recordings are silent, expected some sound. Check "
-            f"the recordings."
-        )
-    heard = Heard(CorpusNorm(total.mean, std), n_cut, seconds)
-    work.mkdir(parents=True, exist_ok=True)
-    content = {"key": key, "mean": total.mean, "std": std, "n_cut": n_cut, "seconds": seconds}
-    kept.write_text(json.dumps(content), "utf-8")
-    return heard
-
-
-def _kept(path: Path, key: str) -> Heard | None:
-    """What an earlier listening to the same recordings told; None if there was none."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["key"] != key:
-            return None
-        norm = CorpusNorm(content["mean"], content["std"])
-        return Heard(norm, content["n_cut"], content["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Number, mean and sum of squared deviations of samples, which add up without loss."""
-
-    n: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-
-    @classmethod
-    def of(cls, stream: WaveformStream) -> "_Moments":
-        """The moments of a recording, block by block."""
-        total = cls()
-        for block in stream:
-            if len(block):
-                wide = block.astype(np.float64)
-                mean = float(wide.mean())
-                total = total + cls(len(block), mean, float(np.square(wide - mean).sum()))
-        return total
-
-    def __add__(self, other: "_Moments") -> "_Moments":
-        """Moments of both together (Chan et al. 1979)."""
-        n = self.n + other.n
-        if not n:
-            return self
-        gap = other.mean - self.mean
-        return _Moments(
-            n,
-            self.mean + gap * other.n / n,
-            self.squares + other.squares + gap * gap * self.n * other.n / n,
-        )
 
 
 @contextmanager

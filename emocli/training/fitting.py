@@ -275,10 +275,13 @@ class _Run:
         return [indices[start : start + size] for start in range(0, len(indices), size)]
 
     def _load(self, indices: NDArray[np.intp]) -> Inputs:
-        inputs = self.task.inputs(indices)
+        return tuple(self._pinned(self.task.inputs(indices)))
+
+    def _pinned(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Tensors that can be copied to CUDA while it computes; None stays."""
         if self.device.type != "cuda":
-            return inputs
-        return tuple(values if values is None else values.pin_memory() for values in inputs)
+            return values
+        return [each if each is None else each.pin_memory() for each in values]
 
     # A step.
 
@@ -297,7 +300,7 @@ class _Run:
     def _step(self, parts: Sequence[NDArray[np.intp]], batches: Sequence[Inputs]) -> None:
         self.network.train()
         self._set_rates()
-        targets = [self.task.targets[torch.from_numpy(part)] for part in parts]
+        targets = self._pinned([self.task.targets[torch.from_numpy(part)] for part in parts])
         if self.task.objective.is_mean or len(parts) == 1:
             loss = self._in_parts(batches, targets)
         else:

@@ -63,7 +63,8 @@ def test_texts_and_dimensions(place, tmp_path):
 def test_a_plan_is_printed_and_nothing_trained(place, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     result = train(
-        "odyssey-baseline", place, "--dry-run", "--dtype", "bf16", "-o", tmp_path / "m",
+        "odyssey-baseline", place, "--dry-run", "--dtype", "bf16", "--device", "cpu",
+        "-o", tmp_path / "m",
         schedule="linear", warm_up=0.1,
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
@@ -102,8 +103,8 @@ def test_what_is_left_out_is_said(place, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.stderr
     said = result.stderr.splitlines()
     assert said[:2] == [
-        "Left out 1 rows with emotion other",
-        "Stopped early: nothing better in 1 evaluations",
+        "Left out 1 row with emotion other",
+        "Stopped early: nothing better in 1 evaluation",
     ]
 
 

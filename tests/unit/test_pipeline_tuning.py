@@ -16,7 +16,7 @@ from emocli.models.outputs import Outputs
 from emocli.models.registry import describe, open_checkpoint, resolve
 from emocli.models.speech_features import CorpusNorm
 from emocli.models.tunable import tunable_speech
-from emocli.pipeline import tuning
+from emocli.pipeline import tuning, tuning_tasks
 from emocli.training.shipped import find_recipe
 
 
@@ -51,7 +51,7 @@ def tuned(recipe, data, encoder, folder, *more, progress=None, **machine):
 def scores(monkeypatch):
     """Scores of all evaluations, by kind of task."""
     found = []
-    for kind in (tuning.SpeechTask, tuning.TextTask):
+    for kind in (tuning_tasks.SpeechTask, tuning_tasks.TextTask):
         score = kind.score
 
         def kept(self, network, score=score):
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_files(data, encoders, tmp_path):
 KILLED = """
 import os, signal
 from pathlib import Path
-from emocli.pipeline import tuning
+from emocli.pipeline import tuning, tuning_tasks
 from emocli.training.shipped import find_recipe
 
 def progress(phase, done, total):
