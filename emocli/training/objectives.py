@@ -93,9 +93,9 @@ class Categorical:
             first = focal_loss(logits, targets, alpha=self._placed, gamma=self._gamma)
         else:
             first = weighted_cross_entropy(logits, targets, self._placed)
-        if scores is None:
+        if self._neutral is None:
             return (first,)
-        return first, neutral_soft_margin(scores.reshape(-1), targets == self._neutral)
+        return first, neutral_soft_margin(scores.reshape(-1), targets.eq(self._neutral))
 
     def weights(self, targets: Tensor) -> Sequence[float]:
         """Sum of class weights for cross-entropy; the number of utterances for all else."""
