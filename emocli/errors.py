@@ -9,6 +9,7 @@
     ├── MissingText             a text model was asked and there is no transcript
     ├── TimelineError           windows, segments or speakers that cannot be had as asked
     ├── RecipeError             a training recipe that cannot be followed
+    ├── CorpusError             a corpus that is not where or as it should be
     ├── FeatureError            a folder of features that is damaged or of another encoder
     ├── MissingDependency       an optional package is not installed
     └── ModelError              a checkpoint that cannot be used as asked
@@ -55,6 +56,10 @@ class TimelineError(EmocliError):
 
 class RecipeError(EmocliError):
     """A training recipe, or the data it names, that cannot be followed."""
+
+
+class CorpusError(EmocliError):
+    """A folder that is not the corpus it should be, or labels that the corpus does not have."""
 
 
 class FeatureError(EmocliError):

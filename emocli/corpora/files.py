@@ -1,0 +1,210 @@
+"""Recordings and tables in a corpus's folder."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emocli.corpora.protocol import About, Labelled, Reading
+from emocli.errors import CorpusError
+from emocli.table import listing
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".avi", ".mov", ".mkv")
+"""Endings of recordings; of two that differ in nothing else, the earlier is taken."""
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural_key(path: Path) -> tuple[int, list[tuple[int, int, str]]]:
+    """A sorting key: nearer files first, numbers in order of size."""
+    pieces = _DIGITS.split(path.as_posix())
+    parts = [(0, int(p), p) if p.isdecimal() else (1, 0, p.casefold()) for p in pieces if p]
+    return len(path.parts), parts
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Recordings below a folder in the order of the disk, without hidden files and folders."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield Path(place, name)
+
+
+def recordings(folder: Path) -> list[Path]:
+    """Recordings below a folder, nearer ones first, numbers in their names in order of size."""
+    return sorted(walk(folder), key=natural_key)
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Recordings by their name without ending; of two the one whose ending is preferred."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem not in found or _preference(path) < _preference(found[path.stem]):
+            found[path.stem] = path
+    return found
+
+
+def _preference(path: Path) -> int:
+    return SUFFIXES.index(path.suffix.lower())
+
+
+def own_stem(path: Path) -> str:
+    """The name of a recording without ending."""
+    return path.stem
+
+
+@dataclass(frozen=True)
+class NamedCorpus:
+    """A reader of recordings that say by their names what they are, wherever they lie.
+
+    Attributes:
+        about: the corpus in words.
+        pattern: of a whole name without ending.
+        label: what the parts of a name mean; gets the match and where the recording is.
+        stem_of: name of a recording without ending.
+        remarks: further sentences for the user.
+    """
+
+    about: About
+    pattern: re.Pattern[str]
+    label: Callable[[re.Match[str], Path], Labelled]
+    stem_of: Callable[[Path], str] = own_stem
+    remarks: tuple[str, ...] = ()
+
+    def is_root(self, folder: Path) -> bool:
+        """Whether any recording below a folder is named as the corpus names them."""
+        return any(self.pattern.fullmatch(self.stem_of(path)) for path in walk(folder))
+
+    def read(self, folder: Path) -> Reading:
+        """The utterances below a folder; of two of the same name the one that is less deep.
+
+        Raises:
+            CorpusError: a name has a code that the corpus does not have.
+        """
+        found: dict[str, tuple[Path, re.Match[str]]] = {}
+        repeated: dict[str, None] = {}
+        strange = []
+        for path in recordings(folder):
+            stem = self.stem_of(path)
+            match = self.pattern.fullmatch(stem)
+            if match is None:
+                strange.append(path.name)
+            elif stem not in found or _preference(path) < _preference(found[stem][0]):
+                found[stem] = (path, match)
+            else:
+                repeated[path.name] = None
+        said = list(self.remarks)
+        if repeated:
+            said.append(f"There more than once and taken once: {listing(repeated)}.")
+        if strange:
+            said.append(
+                f"{len(strange)} recordings are not named as in {self.about.title} and are left "
+                f"out: {listing(strange)}."
+            )
+        return Reading(
+            tuple(self.label(match, path) for path, match in found.values()), remarks=tuple(said)
+        )
+
+
+def meaning(code: str, codes: Mapping[str, str], what: str, where: str) -> str:
+    """What a code of a corpus means.
+
+    Args:
+        code: as it is written.
+        codes: what each means.
+        what: name of the code, for the message.
+        where: file, or table and line.
+
+    Raises:
+        CorpusError: it means nothing.
+    """
+    if code not in codes:
+        raise CorpusError(
+            f"{where}: {what} {code!r} is unknown, expected one of {', '.join(codes)}. "
+            f"Correct it, or remove the recording."
+        )
+    return codes[code]
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, or in the code page of Windows that old corpora have.
+
+    Raises:
+        CorpusError: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: cannot be read ({error.strerror}), expected a text. Check its permissions."
+        ) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def table_rows(
+    path: Path, columns: Sequence[str], *, tabs: bool = False
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a table, each with the sentence's beginning that says where it is.
+
+    Args:
+        path: of a file with comma-separated, or tab-separated and unquoted, values.
+        columns: that must be there.
+        tabs: whether tabs separate.
+
+    Raises:
+        CorpusError: it cannot be read, lacks a column, or a row is too short.
+    """
+    text = io.StringIO(read_text(path), newline="")
+    reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(text)
+    header = [name.strip() for name in next(reader, [])]
+    lacking = [name for name in columns if name not in header]
+    if lacking:
+        raise CorpusError(
+            f"{path}: no column {', '.join(lacking)}, expected {', '.join(columns)}. "
+            f"Give the corpus's own table."
+        )
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        if not row:
+            continue
+        if len(row) < len(header):
+            raise CorpusError(
+                f"{where}: {len(row)} fields, expected {len(header)} as in the header. "
+                f"Unpack the table again."
+            )
+        yield where, {name: value.strip() for name, value in zip(header, row, strict=False)}
+
+
+def figure(text: str, what: str, where: str) -> float:
+    """A number of a table; NaN where there is none.
+
+    Raises:
+        CorpusError: it is something else.
+    """
+    try:
+        return float(text) if text else float("nan")
+    except ValueError:
+        raise CorpusError(
+            f"{where}: {what} is {text!r}, expected a number. Correct it or leave it empty."
+        ) from None
+
+
+def check_once(names: Iterable[str], where: Path) -> None:
+    """Make sure that a table names each recording once.
+
+    Raises:
+        CorpusError: it repeats one.
+    """
+    seen: set[str] = set()
+    twice = dict.fromkeys(name for name in names if name in seen or seen.add(name))
+    if twice:
+        raise CorpusError(
+            f"{where}: {listing(twice)} more than once, expected a line for each recording. "
+            f"Remove the lines that repeat one."
+        )
