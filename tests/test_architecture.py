@@ -24,7 +24,7 @@ PURE = {
     "calibration",
 }
 NETWORKS = {"networks"}
-EDGES = {"audio", "models", "training", "table_io", "report"}
+EDGES = {"audio", "corpora", "models", "training", "table_io", "report"}
 ALLOWED = {
     **{room: PURE for room in PURE},
     "networks": PURE | NETWORKS,
@@ -118,7 +118,18 @@ def test_help_loads_no_command():
 
 @pytest.mark.parametrize(
     "module",
-    ["fuse", "eval", "models", "predict", "transcribe", "train", "calibrate", "report", "features"],
+    [
+        "fuse",
+        "eval",
+        "models",
+        "predict",
+        "transcribe",
+        "train",
+        "calibrate",
+        "report",
+        "features",
+        "data",
+    ],
 )
 def test_commands_load_no_torch_before_a_model_is_needed(module):
     assert loaded_after(f"import emocli.cli.{module}") & set(HEAVY) == set()

@@ -47,6 +47,11 @@ COMMANDS = {
         MORE_PANEL,
         "One page to look at, listen to and send on.",
     ),
+    "data": (
+        "emocli.cli.data:data",
+        MORE_PANEL,
+        "Labels of a known corpus as a table.",
+    ),
     "features": (
         "emocli.cli.features:features",
         MORE_PANEL,

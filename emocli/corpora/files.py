@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,8 +202,7 @@ def check_once(names: Iterable[str], where: Path) -> None:
     Raises:
         CorpusError: it repeats one.
     """
-    seen: set[str] = set()
-    twice = dict.fromkeys(name for name in names if name in seen or seen.add(name))
+    twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
         raise CorpusError(
             f"{where}: {listing(twice)} more than once, expected a line for each recording. "

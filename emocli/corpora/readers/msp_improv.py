@@ -112,8 +112,7 @@ class MspImprov:
         Raises:
             CorpusError: the table is damaged or has codes that are not in use.
         """
-        table = _table(folder)
-        assert table is not None  # is_root has said so
+        table = _table(folder) or folder / TABLES[0]
         audio = by_stem(recordings(folder))
         texts = {path.stem.rpartition("IMPROV-")[2]: path for path in folder.glob(TEXTS)}
         lines = lines_of(read_text(table), str(table))

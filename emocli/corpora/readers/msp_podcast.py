@@ -56,12 +56,10 @@ def label(row: Mapping[str, str], where: str, path: Path, text: str) -> Labelled
     """
     emotion = meaning(row["EmoClass"], EMOTIONS, "EmoClass", where)
     speaker = row["SpkrID"]
-    dimensions = {
-        "arousal": figure(row["EmoAct"], "EmoAct", where),
-        "dominance": figure(row["EmoDom"], "EmoDom", where),
-        "valence": figure(row["EmoVal"], "EmoVal", where),
-    }
-    has_none = not emotion and all(math.isnan(value) for value in dimensions.values())
+    arousal, dominance, valence = (
+        figure(row[name], name, where) for name in ("EmoAct", "EmoDom", "EmoVal")
+    )
+    has_none = not emotion and all(map(math.isnan, (arousal, dominance, valence)))
     return Labelled(
         path,
         emotion,
@@ -69,9 +67,11 @@ def label(row: Mapping[str, str], where: str, path: Path, text: str) -> Labelled
         gender=meaning(row["Gender"], GENDERS, "Gender", where),
         language="en",
         text=text,
+        arousal=arousal,
+        dominance=dominance,
+        valence=valence,
         split=meaning(row["Split_Set"], SPLITS, "Split_Set", where),
         left_out="no label" if has_none else NO_AGREEMENT if emotion == "unknown" else "",
-        **dimensions,
     )
 
 
@@ -97,8 +97,7 @@ class MspPodcast:
         Raises:
             CorpusError: the table is damaged or has codes that are not in use.
         """
-        table = _table(folder)
-        assert table is not None  # is_root has said so
+        table = _table(folder) or folder / TABLES[0]
         audio = by_stem(path for name in AUDIO for path in recordings(folder / name))
         texts = {path.stem: path for path in (folder / "Transcripts").rglob("*.txt")}
         rows = [(where, row, Path(row["FileName"]).stem) for where, row in rows_of(table, COLUMNS)]
