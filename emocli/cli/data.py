@@ -189,10 +189,7 @@ def _tell(talk: Talk, found: "Labels") -> None:
             f"--set 'dimension_range=[{low:g}, {high:g}]'."
         )
     if found.missing:
-        talk.warn(
-            f"{len(found.missing)} recordings that the labels name are not there and have no row: "
-            f"{listing(found.missing)}."
-        )
+        talk.warn(f"Labels name what is not there and has no row: {listing(found.missing)}.")
 
 
 def _counts(table: PredictionTable, column: str) -> str:

@@ -95,16 +95,13 @@ class NamedCorpus:
                 strange.append(path.name)
             elif stem not in found or _preference(path) < _preference(found[stem][0]):
                 found[stem] = (path, match)
-            else:
+            elif path.suffix == found[stem][0].suffix:
                 repeated[path.name] = None
         said = list(self.remarks)
         if repeated:
             said.append(f"There more than once and taken once: {listing(repeated)}.")
         if strange:
-            said.append(
-                f"{len(strange)} recordings are not named as in {self.about.title} and are left "
-                f"out: {listing(strange)}."
-            )
+            said.append(f"Not named as in {self.about.title} and left out: {listing(strange)}.")
         return Reading(
             tuple(self.label(match, path) for path, match in found.values()), remarks=tuple(said)
         )
@@ -123,8 +120,9 @@ def meaning(code: str, codes: Mapping[str, str], what: str, where: str) -> str:
         CorpusError: it means nothing.
     """
     if code not in codes:
+        known = ", ".join(filter(None, codes))
         raise CorpusError(
-            f"{where}: {what} {code!r} is unknown, expected one of {', '.join(codes)}. "
+            f"{where}: {what} {code!r} is unknown, expected one of {known}. "
             f"Correct it, or remove the recording."
         )
     return codes[code]

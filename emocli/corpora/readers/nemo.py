@@ -60,7 +60,7 @@ class Nemo(NamedCorpus):
             remark = f"No {TABLE} in {folder}, so the texts are not known."
             return replace(found, remarks=(*found.remarks, remark))
         by_name = {one.path.stem: one for one in found.utterances}
-        rows = [*table_rows(table, COLUMNS)]
+        rows = [*table_rows(table, COLUMNS, tabs=True)]
         check_once((row["file_id"] for _, row in rows), table)
         utterances = tuple(
             replace(
