@@ -172,11 +172,15 @@ def check_speakers(split: Split, utterances: Sequence[Utterance]) -> None:
     Raises:
         RecipeError: a speaker is.
     """
-    train = {utterances[index].speaker for index in split.train}
-    both = sorted(train & {utterances[index].speaker for index in split.held_out})
+    train, held_out = (
+        {utterances[index].speaker: utterances[index].file for index in reversed(part)}
+        for part in (split.train, split.held_out)
+    )
+    both = sorted(train.keys() & held_out.keys())
     if both:
+        named = (f"{who} ({train[who]}, {held_out[who]})" for who in both)
         raise RecipeError(
-            f"{split.name}: {listing(both)} would be both in training and in testing. "
+            f"{split.name}: {listing(named)} would be both in training and in testing. "
             f"Give different people different names, or drop one of the tables."
         )
 

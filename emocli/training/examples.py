@@ -268,19 +268,24 @@ def _parts(
         )
     array = np.array(part_of)
     parts = {part: np.flatnonzero(array == part) for part in PARTS}
-    _check_speakers(name, parts, who)
+    _check_speakers(name, parts, who, table.columns["file"][kept])
     return parts
 
 
 def _check_speakers(
-    name: str, parts: Mapping[str, NDArray[np.intp]], speakers: Sequence[str]
+    name: str,
+    parts: Mapping[str, NDArray[np.intp]],
+    speakers: Sequence[str],
+    files: Sequence[str],
 ) -> None:
-    sets = {part: {speakers[i] for i in own} - {""} for part, own in parts.items()}
+    # A file of each speaker, for messages.
+    firsts = {part: {speakers[i]: files[i] for i in own[::-1]} for part, own in parts.items()}
     for one, other in (("train", "dev"), ("train", "test"), ("dev", "test")):
-        both = sorted(sets[one] & sets[other])
+        both = sorted((firsts[one].keys() & firsts[other].keys()) - {""})
         if both:
+            named = (f"{who} ({firsts[one][who]}, {firsts[other][who]})" for who in both)
             raise RecipeError(
-                f"{name}: {listing(both)} would be both in {one} and in {other}. Give different "
+                f"{name}: {listing(named)} would be both in {one} and in {other}. Give different "
                 f"people different names, or correct the column split."
             )
 

@@ -133,11 +133,15 @@ def test_a_speaker_in_two_parts_is_an_error():
         "split": ["train"] * 12 + ["dev"] * 12,
     }
     assert fails(columns) == (
-        "labels.csv: s00, s01, s02, s03, s04, s05, s06, s07, s08, s09 and 2 more would be both in "
+        "labels.csv: s00 (0.wav, 12.wav), s01 (1.wav, 13.wav), s02 (2.wav, 14.wav), "
+        "s03 (3.wav, 15.wav), s04 (4.wav, 16.wav), s05 (5.wav, 17.wav), s06 (6.wav, 18.wav), "
+        "s07 (7.wav, 19.wav), s08 (8.wav, 20.wav), s09 (9.wav, 21.wav) and 2 more would be both in "
         "train and in dev. Give different people different names, or correct the column split."
     )
     columns = {**FOUR, "emotion": ["sad", "angry"] * 2, "split": ["train", "train", "dev", "test1"]}
-    assert fails(columns).startswith("labels.csv: b would be both in dev and in test.")
+    assert fails(columns).startswith(
+        "labels.csv: b (2.wav, 3.wav) would be both in dev and in test."
+    )
 
 
 def test_splits_of_other_names_are_an_error():
