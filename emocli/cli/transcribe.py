@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from pathlib import PurePath
 from typing import Annotated
 
@@ -17,10 +18,11 @@ from emocli.errors import ModelError
 from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.transcribe import (
     DEFAULT_MODEL,
+    NAME,
     Transcribed,
     load_transcriber,
+    rows_of_utterances,
     transcribe_utterances,
-    transcript_rows,
 )
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
@@ -217,19 +219,20 @@ def transcribe(
     )
     talk.detail(f"{transcriber.card.identifier} is loaded.")
     with shown(talk, "recordings") as progress:
-        done = transcribe_utterances(inputs.utterances, transcriber, how, detector, progress)
-        transcribed = list(_said(done))
+        done = _said(transcribe_utterances(inputs.utterances, transcriber, how, detector, progress))
+        if kind in SUBTITLES:
+            transcribed = list(done)
+            n_failed = sum(bool(one.error) for one in transcribed)
+        else:
+            listed = rows_of_utterances(done, transcriber, how, segments=segments)
+            rows = list(chain.from_iterable(listed))
+            n_failed = sum(bool(row["error"]) for row in rows)
     if kind in SUBTITLES:
         write_subtitles(transcribed, places, kind)
     else:
-        rows = [
-            row
-            for one in transcribed
-            for row in transcript_rows(one, transcriber, how, segments=segments)
-        ]
-        table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the transcript")
+        table = PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
         emit(table, output, kind, prediction_table)
-    finish(sum(bool(one.error) for one in transcribed))
+    finish(n_failed)
 
 
 def _said(done: Iterator[Transcribed]) -> Iterator[Transcribed]:

@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ DEFAULT_MODEL = "base"
 
 AHEAD_SECONDS = 1200.0
 """Seconds of audio that may wait for the model: 77 MB."""
+
+NAME = "the transcript"
+"""What errors call the table of a run."""
 
 NO_SPEECH = "no speech"
 _OWN_COLUMNS = frozenset((*TRANSCRIPT_COLUMNS, "words", "dropped_text"))
@@ -119,10 +123,9 @@ def transcribe(
         model, device=device, dtype=dtype, offline=offline, model_dir=model_dir
     )
     done = transcribe_utterances(inputs.utterances, transcriber, options, detector, progress)
-    rows = [
-        row for one in done for row in transcript_rows(one, transcriber, options, segments=segments)
-    ]
-    return PredictionTable.from_rows(rows, folder=inputs.folder, name="the transcript")
+    listed = rows_of_utterances(done, transcriber, options, segments=segments)
+    rows = list(chain.from_iterable(listed))
+    return PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
 
 
 def load_transcriber(
@@ -288,6 +291,29 @@ def _remarks(transcript: Transcript) -> Iterator[str]:
         n = len(transcript.dropped)
         times = ", ".join(f"{one.start:.2f} to {one.end:.2f} s" for one in transcript.dropped)
         yield f"dropped {n} segment{'s' if n > 1 else ''} without speech ({times})"
+
+
+def rows_of_utterances(
+    done: Iterable[Transcribed],
+    transcriber: Transcriber,
+    options: TranscribeOptions,
+    *,
+    segments: bool = False,
+) -> Iterator[list[Row]]:
+    """The rows of one utterance after the other, as they come.
+
+    Args:
+        done: utterances and their transcripts, see `transcribe_utterances`.
+        transcriber: the model, for its name.
+        options: how it was transcribed.
+        segments: one row for each segment instead of one for each utterance.
+
+    Yields:
+        For each utterance, in the same order, its rows: at least one, and exactly one with an
+        ``error`` where it failed.
+    """
+    for one in done:
+        yield transcript_rows(one, transcriber, options, segments=segments)
 
 
 def transcript_rows(

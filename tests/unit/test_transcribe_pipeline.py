@@ -13,7 +13,7 @@ from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
 from emocli.pipeline import transcribe as pipeline
 from emocli.pipeline.inputs import read_inputs
-from emocli.pipeline.transcribe import transcribe, transcribe_utterances, transcript_rows
+from emocli.pipeline.transcribe import rows_of_utterances, transcribe, transcribe_utterances
 from emocli.table import PredictionTable
 from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
 
@@ -52,9 +52,8 @@ def run(paths, transcriber, *, detector=None, segments=False, **options):
     how = TranscribeOptions(**options)
     utterances = read_inputs(paths).utterances
     done = transcribe_utterances(utterances, transcriber, how, detector)
-    return [
-        row for one in done for row in transcript_rows(one, transcriber, how, segments=segments)
-    ]
+    listed = rows_of_utterances(done, transcriber, how, segments=segments)
+    return [row for rows in listed for row in rows]
 
 
 @pytest.fixture
@@ -151,6 +150,20 @@ def test_failures_have_rows(tmp_path, tone):
     assert (first["text"], second["error"]) == ("", "")
     (row,) = run(tone, FakeTranscriber(fails=True))
     assert row["error"] == f"{tone}: out of ideas."
+
+
+def test_rows_come_one_recording_at_a_time(tmp_path, tone):
+    broken = tmp_path / "broken.wav"
+    broken.touch()
+    fake, how = FakeTranscriber(), TranscribeOptions()
+    utterances = read_inputs([str(tone), str(broken), str(tone)]).utterances
+    done = transcribe_utterances(utterances, fake, how, None)
+    listed = rows_of_utterances(done, fake, how, segments=True)
+    assert len(next(listed)) == 3
+    assert len(fake.heard) == 1
+    (row,) = next(listed)
+    assert row["error"].startswith(f"{broken}: empty (0 bytes), ")
+    assert [len(rows) for rows in listed] == [3]
 
 
 def test_progress(tone, tmp_path):
