@@ -26,12 +26,31 @@ def natural_key(path: Path) -> tuple[int, list[tuple[int, int, str]]]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Recordings below a folder in the order of the disk, without hidden files and folders."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """Recordings below a folder in the order of the disk, without hidden files and folders.
+
+    Links to folders are followed, and no folder is entered twice.
+
+    Raises:
+        CorpusError: a folder cannot be listed.
+    """
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_not_listed):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield Path(place, name)
+
+
+def _not_listed(error: OSError) -> None:
+    raise CorpusError(
+        f"{error.filename}: cannot be listed ({error.strerror}), expected a folder of recordings. "
+        f"Unpack it, or check its permissions."
+    ) from None
 
 
 def recordings(folder: Path) -> list[Path]:

@@ -268,7 +268,7 @@ def _parts(
         )
     array = np.array(part_of)
     parts = {part: np.flatnonzero(array == part) for part in PARTS}
-    _check_speakers(name, parts, who, table.columns["file"][kept])
+    _check_speakers(name, parts, who, table.columns["file"][kept].tolist())
     return parts
 
 

@@ -1,11 +1,15 @@
 """Readers of corpora, each on a folder of its official names."""
 
+import csv
 import math
+import shutil
+import sys
 from pathlib import Path
 
 import corpus_trees
 import pytest
 
+from emocli.corpora import readers
 from emocli.corpora.protocol import Labelled, Reading
 from emocli.corpora.registry import corpora, find_corpus, find_root
 from emocli.errors import CorpusError
@@ -394,15 +398,50 @@ def test_a_folder_without_the_corpus(tmp_path):
         "Check that it is unpacked and that the name of the corpus is right."
     )
     assert fails("meld", tmp_path / "x") == (
-        "DIR/x: not a folder, expected one with MELD. Check the path."
-    ).replace("DIR/x", "DIR")
+        "DIR: not a folder, expected one with MELD. Check the path."
+    )
     assert math.isnan(Labelled(tmp_path, "").arousal)
+
+
+def test_links_are_followed_once(tmp_path):
+    corpus_trees.put(tmp_path / "elsewhere", "DC_a01.wav", ".hidden/DC_a02.wav")
+    (tmp_path / "savee").mkdir()
+    (tmp_path / "savee/audio").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/again").symlink_to(tmp_path / "savee")
+    found = read("savee", tmp_path / "savee")
+    assert [one.path.name for one in found.utterances] == ["DC_a01.wav"]
+    assert found.remarks == ()
+
+
+def test_a_folder_of_recordings_that_is_not_there(tmp_path):
+    shutil.rmtree(corpus_trees.iemocap(tmp_path, sessions=1) / "Session1/sentences")
+    assert fails("iemocap", tmp_path) == (
+        "DIR/Session1/sentences/wav: cannot be listed (No such file or directory), expected a "
+        "folder of recordings. Unpack it, or check its permissions."
+    )
+
+
+def test_a_further_reader_is_a_further_module(tmp_path, monkeypatch):
+    corpus_trees.write(
+        tmp_path,
+        "mine.py",
+        "import re\nfrom emocli.corpora.files import NamedCorpus\n"
+        "from emocli.corpora.protocol import About, Labelled\n"
+        "CORPUS = NamedCorpus(About('mine', 'Mine', 'a_1.wav', anywhere=True),\n"
+        "    re.compile('([a-z]+)_[0-9]'), lambda m, path: Labelled(path, m[1]))\n",
+    )
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
+    corpora.cache_clear()
+    try:
+        corpus_trees.put(tmp_path / "data", "happy_1.wav")
+        assert [one.emotion for one in read("Mine", tmp_path / "data").utterances] == ["happy"]
+    finally:
+        corpora.cache_clear()
+        sys.modules.pop(f"{readers.__name__}.mine", None)
 
 
 @pytest.mark.parametrize("name", ["ravdess", "nemo"])
 def test_real_corpora_say_what_their_names_say(name, data_dir):
-    import csv
-
     folder = data_dir / "corpora" / name
     found = {one.path.relative_to(folder).as_posix(): one for one in read(name, folder).utterances}
     with open(folder / "labels.csv") as stream:

@@ -98,7 +98,8 @@ class MspPodcast:
             CorpusError: the table is damaged or has codes that are not in use.
         """
         table = _table(folder) or folder / TABLES[0]
-        audio = by_stem(path for name in AUDIO for path in recordings(folder / name))
+        places = [folder / name for name in AUDIO if (folder / name).is_dir()]
+        audio = by_stem(path for place in places for path in recordings(place))
         texts = {path.stem: path for path in (folder / "Transcripts").rglob("*.txt")}
         rows = [(where, row, Path(row["FileName"]).stem) for where, row in rows_of(table, COLUMNS)]
         check_once((row["FileName"] for _, row, _ in rows), table)
