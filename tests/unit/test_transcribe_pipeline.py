@@ -153,10 +153,10 @@ def test_failures_have_rows(tmp_path, tone):
 
 
 def test_rows_come_one_recording_at_a_time(tmp_path, tone):
-    broken = tmp_path / "broken.wav"
+    broken, last = tmp_path / "broken.wav", write_tone(tmp_path / "last.wav", 1.0)
     broken.touch()
     fake, how = FakeTranscriber(), TranscribeOptions()
-    utterances = read_inputs([str(tone), str(broken), str(tone)]).utterances
+    utterances = read_inputs([str(tone), str(broken), str(last)]).utterances
     done = transcribe_utterances(utterances, fake, how, None)
     listed = rows_of_utterances(done, fake, how, segments=True)
     assert len(next(listed)) == 3
