@@ -13,8 +13,6 @@ from emocli.cli.app import app
 from emocli.pipeline.inputs import read_inputs
 from emocli.table_io import read_table
 from emocli.training.examples import read_examples
-from emocli.training.recipe import read_content, with_settings
-from emocli.training.shipped import find_recipe
 from emocli.training.tuning import parse_tuning_recipe
 
 
@@ -187,9 +185,8 @@ def test_other_commands_take_the_table(folder):
     inputs = read_inputs("labels.csv")
     assert len(inputs.utterances) == 12
     assert all(one.path.is_file() for one in inputs.utterances)
-    content = read_content(find_recipe("odyssey-baseline"))
-    content = with_settings(content, ["labels=['angry', 'happy']"], "odyssey-baseline")
-    recipe = parse_tuning_recipe(content, "odyssey-baseline")
+    content = {"recipe": "fine-tuning", "name": "r", "modality": "speech", "encoder": "e"}
+    recipe = parse_tuning_recipe({**content, "loss": "focal"}, "r.toml")
     examples = read_examples(read_table("labels.csv"), "labels.csv", recipe)
     assert {part: examples.n_speakers(part) for part in ("train", "dev", "test")} == {
         "train": 1, "dev": 1, "test": 1,
