@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import Format, Output, Quiet, Verbose
-from emocli.table import PredictionTable, listing
+from emocli.table import DIMENSIONS, PredictionTable, listing
 from emocli.table_io import STDIN
 
 if TYPE_CHECKING:
@@ -183,13 +183,24 @@ def _tell(talk: Talk, found: "Labels") -> None:
     if n_unknown:
         talk.say(f"Nobody knows the speakers of {n_unknown} utterances.")
     if found.about.scale:
-        low, high = found.about.scale
-        talk.say(
-            f"arousal, dominance and valence run from {low:g} to {high:g}; emocli train takes "
-            f"--set 'dimension_range=[{low:g}, {high:g}]'."
-        )
+        _tell_scale(talk, table, found.about.scale)
     if found.missing:
         talk.warn(f"Labels name what is not there and has no row: {listing(found.missing)}.")
+
+
+def _tell_scale(talk: Talk, table: PredictionTable, scale: tuple[float, float]) -> None:
+    """The scale of the dimensions, and what is needed to train on them."""
+    names = [name for name in DIMENSIONS if name in table.columns]
+    values = [value for name in names for value in table[name].tolist() if value == value]
+    if not values:
+        return
+    low, high = min(*scale, *values), max(*scale, *values)
+    beyond = f" (these from {min(values):g} to {max(values):g})" if (low, high) != scale else ""
+    talk.say(
+        f"{' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}: on a scale from "
+        f"{scale[0]:g} to {scale[1]:g}{beyond}; emocli train takes --set "
+        f"'dimension_range=[{low:g}, {high:g}]'."
+    )
 
 
 def _counts(table: PredictionTable, column: str) -> str:

@@ -46,7 +46,7 @@ def test_a_table_of_msp_podcast(folder):
         "3 utterances of 2 speakers: angry 1, contempt 1, neutral 1.\n"
         "split: dev 1, test1 1, train 1.\n"
         "Nobody knows the speakers of 1 utterances.\n"
-        "arousal, dominance and valence run from 1 to 7; emocli train takes --set "
+        "arousal, dominance and valence: on a scale from 1 to 7; emocli train takes --set "
         "'dimension_range=[1, 7]'.\n"
     )
     found = rows_of((folder / "labels.csv").read_text())
@@ -110,7 +110,7 @@ def test_the_5531_protocol_of_iemocap(folder):
         "15 utterances of 10 speakers: happy 5, neutral 5, sad 5.\n"
         "split: dev 3, test 3, train 9.\n"
         "fold: 1 3, 2 3, 3 3, 4 3, 5 3.\n"
-        "arousal, dominance and valence run from 1 to 5; emocli train takes --set "
+        "arousal, dominance and valence: on a scale from 1 to 5; emocli train takes --set "
         "'dimension_range=[1, 5]'.\n"
     )
     found = rows_of((folder / "labels.csv").read_text())
@@ -132,6 +132,28 @@ def test_excited_is_merged_on_request(folder):
     assert done.stderr == (
         "emocli: --merge names calm, which nobody is, expected one of excited, frustrated, "
         "neutral, sad, unknown. Correct the name.\n"
+    )
+
+
+def test_values_beyond_the_scale_are_said(folder):
+    corpus_trees.iemocap(folder, sessions=1)
+    place = folder / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
+    place.write_text(place.read_text().replace("[4.5000,", "[5.5000,"))
+    assert run("iemocap", ".").stderr.splitlines()[-1] == (
+        "arousal, dominance and valence: on a scale from 1 to 5 (these from 1.5 to 5.5); emocli "
+        "train takes --set 'dimension_range=[1, 5.5]'."
+    )
+
+
+def test_a_table_of_msp_improv_has_no_value_where_nobody_judged(folder):
+    corpus_trees.improv(folder)
+    done = run("msp-improv", ".", "--keep-all", "--folds", "session")
+    assert done.exit_code == 0
+    assert [(row["dominance"], row["fold"]) for row in rows_of(done.stdout)] == [
+        ("3.833333", "1"), ("", "2"), ("2.75", "1"),
+    ]  # fmt: skip
+    assert done.stderr.splitlines()[0] == (
+        "The release has no texts; emocli transcribe makes some."
     )
 
 
