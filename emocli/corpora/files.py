@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 import re
 from collections import Counter
@@ -180,17 +181,22 @@ def table_rows(
     """
     text = io.StringIO(read_text(path), newline="")
     reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(text)
-    header = [name.strip() for name in next(reader, [])]
+    try:
+        lines = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise CorpusError(
+            f"{path}, line {reader.line_num}: cannot be parsed ({error}), expected separated "
+            f"values. Unpack the table again."
+        ) from None
+    header = [name.strip() for name in lines[0][1]] if lines else []
     lacking = [name for name in columns if name not in header]
     if lacking:
         raise CorpusError(
             f"{path}: no column {', '.join(lacking)}, expected {', '.join(columns)}. "
             f"Give the corpus's own table."
         )
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if not row:
-            continue
+    for number, row in lines[1:]:
+        where = f"{path}, line {number}"
         if len(row) < len(header):
             raise CorpusError(
                 f"{where}: {len(row)} fields, expected {len(header)} as in the header. "
@@ -206,11 +212,14 @@ def figure(text: str, what: str, where: str) -> float:
         CorpusError: it is something else.
     """
     try:
-        return float(text) if text else float("nan")
+        value = float(text or "nan")
     except ValueError:
+        value = math.inf
+    if math.isinf(value):
         raise CorpusError(
             f"{where}: {what} is {text!r}, expected a number. Correct it or leave it empty."
-        ) from None
+        )
+    return value
 
 
 def check_once(names: Iterable[str], where: Path) -> None:

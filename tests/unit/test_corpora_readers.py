@@ -105,6 +105,41 @@ def test_msp_podcast_names_what_is_wrong(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        (b"", ": no column FileName, EmoClass"),
+        (b"\x00\xff\xfe\x81", ": no column FileName, EmoClass"),
+        (b"FileName," + b"x" * 200_000, ", line 1: cannot be parsed (field larger than field"),
+        (
+            corpus_trees.PODCAST.replace("2.2", "inf").encode(),
+            ", line 2: EmoAct is 'inf', expected",
+        ),
+    ],
+)
+def test_damaged_tables(tmp_path, content, start):
+    place = corpus_trees.podcast(tmp_path) / "Labels/labels_consensus.csv"
+    place.write_bytes(content)
+    limit = csv.field_size_limit(131_072)
+    try:
+        found = fails("msp-podcast", tmp_path)
+    finally:
+        csv.field_size_limit(limit)
+    assert found.startswith(f"DIR/Labels/labels_consensus.csv{start}")
+
+
+def test_a_table_that_cannot_be_read(tmp_path):
+    place = corpus_trees.podcast(tmp_path)
+    table = place / "Labels/labels_consensus.csv"
+    table.unlink()
+    with pytest.raises(CorpusError) as caught:
+        find_corpus("msp-podcast").read(place)
+    assert str(caught.value) == (
+        f"{place}/labels_consensus.csv: cannot be read (No such file or directory), expected a "
+        f"text. Check its permissions."
+    )
+
+
 def test_a_row_of_msp_podcast_without_labels_is_left_out(tmp_path):
     table = corpus_trees.podcast(tmp_path) / "Labels/labels_consensus.csv"
     table.write_text(
@@ -140,6 +175,12 @@ def test_msp_improv(tmp_path):
             "UTD-IMPROV-S01A-F01-P-FM01.avi; A",
             "'UTD-IMPROV-S01A-F01-P-FM01.avi; A' cannot be read, expected a line such as "
             "UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.0; V:3.0; D:3.0 ; N:4.0;. Correct it.",
+        ),
+        (
+            "UTD-IMPROV-S01A-F01-P-FM01.avi; A; A:1.2.3; V:1.0; D:1.0 ; N:1.0;",
+            "'UTD-IMPROV-S01A-F01-P-FM01.avi; A; A:1.2.3; V:1.0; D:1.0 ; N:1.0;' cannot be read, "
+            "expected a line such as UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.0; V:3.0; D:3.0 ; "
+            "N:4.0;. Correct it.",
         ),
         (
             "UTD-IMPROV-S01A-F01-P-FM01.avi; B; A:1.0; V:1.0; D:1.0 ; N:1.0;",

@@ -29,7 +29,7 @@ EMOTIONS = {
 }
 LINE = re.compile(
     r"\[[\d.]+ - [\d.]+\]\t(?P<turn>\S+)\t(?P<emotion>\S+)\t"
-    r"\[(?P<valence>[\d.]+), (?P<arousal>[\d.]+), (?P<dominance>[\d.]+)\]\s*"
+    r"\[(?P<valence>\d+(?:\.\d+)?), (?P<arousal>\d+(?:\.\d+)?), (?P<dominance>\d+(?:\.\d+)?)\]\s*"
 )
 TURN = re.compile(r"Ses0(\d)[FM]_(impro|script)\w*_([FM])\w*")
 SAID = re.compile(r"(\S+) \[[\d.]+\s*-\s*[\d.]+\]:\s*(.*)")

@@ -26,8 +26,8 @@ EMOTIONS = {
 SCENARIOS = {"R": "read", "T": "target", "S": "improvised", "P": "natural"}
 LINE = re.compile(
     r"\s*UTD-IMPROV-(?P<name>[A-Z0-9-]+)\.avi\s*;\s*(?P<emotion>[^;\s]*)\s*;"
-    r"\s*A:\s*(?P<arousal>[\d.]+|NaN)\s*;\s*V:\s*(?P<valence>[\d.]+|NaN)\s*;"
-    r"\s*D:\s*(?P<dominance>[\d.]+|NaN)\s*;.*"
+    r"\s*A:\s*(?P<arousal>\d+(?:\.\d+)?|NaN)\s*;\s*V:\s*(?P<valence>\d+(?:\.\d+)?|NaN)\s*;"
+    r"\s*D:\s*(?P<dominance>\d+(?:\.\d+)?|NaN)\s*;.*"
 )
 NAME = re.compile(r"S\d\d[A-Z]-([FM])(\d\d)-([A-Z])-[FM]{2}\d\d")
 TABLES = ("Evaluation.txt", "Evalution.txt")  # both spellings are about
