@@ -85,8 +85,9 @@ def fold_groups(groups: Sequence[str], speakers: Sequence[str], what: str) -> li
         what: the groups are, in the singular.
 
     Raises:
-        CorpusError: a row has no group, there is only one, or a speaker is in two.
+        CorpusError: a row has no speaker or group, there is only one, or a speaker is in two.
     """
+    _counts(speakers, 2, "folds")
     if "" in groups:
         raise CorpusError(
             f"No {what} is known for {list(groups).count('')} of {len(groups)} utterances, "

@@ -84,6 +84,7 @@ def test_too_few_speakers_and_unknown_ones():
     assert fails(split_speakers, ["a", "b"], (0.8, 0.1, 0.1), 0) == (
         "2 speakers (a, b) are too few for 3 parts that share none. Ask for fewer parts."
     )
+    assert fails(fold_groups, ["a", "", ""], ["a", "", ""], "speaker").startswith("No speaker is")
     assert fails(fold_speakers, ["a", "", ""], 2, 0) == (
         "No speaker is known for 2 of 3 utterances, expected one for each to part them by. Keep "
         "the corpus's own split, or leave those utterances out."
