@@ -119,17 +119,29 @@ class PredictionTable:
 
     @classmethod
     def from_rows(
-        cls, rows: Sequence[Mapping[str, Any]], *, folder: str = "", name: str = "table"
+        cls, rows: Iterable[Mapping[str, Any]], *, folder: str = "", name: str = "table"
     ) -> "PredictionTable":
         """A table from rows; a column that some rows lack is missing there.
+
+        Rows may come one at a time: only their values are kept.
 
         Raises:
             TableError: as for `from_columns`.
         """
-        names = list(dict.fromkeys(key for row in rows for key in row))
-        columns: dict[str, list[Any]] = {"file": []} if not names else {}
-        columns |= {key: [row.get(key) for row in rows] for key in names}
-        return cls.from_columns(columns, folder=folder, name=name)
+        columns: dict[str, list[Any]] = {}
+        texts: dict[str, str] = {}  # labels and notes are the same again and again
+        n_rows = 0
+        for row in rows:
+            for key, value in row.items():
+                if key not in columns:
+                    columns[key] = [None] * n_rows
+                columns[key].append(texts.setdefault(value, value) if type(value) is str else value)
+            n_rows += 1
+            if len(row) < len(columns):
+                for values in columns.values():
+                    if len(values) < n_rows:
+                        values.append(None)
+        return cls.from_columns(columns or {"file": []}, folder=folder, name=name)
 
     @classmethod
     def concat(cls, tables: Sequence["PredictionTable"]) -> "PredictionTable":

@@ -21,6 +21,9 @@ from emocli.labels import canonical_label
 from emocli.table import PROBABILITY_PREFIX, Join, Key, PredictionTable, is_figure, join, listing
 
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet")
+STREAMED = ("csv", "tsv", "jsonl")
+"""Forms whose rows can be written before the last one is known."""
+
 _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -120,6 +123,30 @@ def write_table(table: PredictionTable, destination: str, kind: str) -> None:
         _WRITERS[kind](table, stream)
 
 
+class TableStream:
+    """A table that is written to standard output piece by piece.
+
+    Args:
+        kind: ``"csv"``, ``"tsv"`` or ``"jsonl"``, see `STREAMED`.
+        names: columns of the whole table.
+    """
+
+    def __init__(self, kind: str, names: Sequence[str]) -> None:
+        self._kind, self._names, self._begun = kind, list(names), False
+
+    def write(self, table: PredictionTable) -> None:
+        """Write some rows, which whoever reads has at once."""
+        columns = {name: table.column(name) for name in self._names}
+        piece, stream = PredictionTable(columns, table.folder), sys.stdout.buffer
+        if self._kind == "jsonl":
+            _write_json_lines(piece, stream)
+        else:
+            separator = "," if self._kind == "csv" else "\t"
+            _write_separated(piece, stream, separator, header=not self._begun)
+        stream.flush()
+        self._begun = True
+
+
 @contextmanager
 def replacing(destination: str) -> Iterator[BinaryIO]:
     """A stream to a new file that takes the place of ``destination`` when all went well.
@@ -127,7 +154,12 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
     Raises:
         TableError: the folder is missing or the file cannot be written.
     """
-    target = Path(destination)
+    if os.path.exists(destination) and not os.path.isfile(destination):
+        # A pipe or a device is written to; a file in its place would be something else.
+        with open(destination, "wb") as stream:
+            yield stream
+        return
+    target = Path(os.path.realpath(destination))
     try:
         import tempfile
 
@@ -424,11 +456,14 @@ def _objects(table: PredictionTable) -> Iterator[dict[str, Any]]:
         }
 
 
-def _write_separated(table: PredictionTable, stream: BinaryIO, separator: str) -> None:
+def _write_separated(
+    table: PredictionTable, stream: BinaryIO, separator: str, *, header: bool = True
+) -> None:
     text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
     writer = csv.writer(text, delimiter=separator, lineterminator="\n")
     names = list(table.columns)
-    writer.writerow(names)
+    if header:
+        writer.writerow(names)
     cells = ([_cell(name, value) for value in table[name].tolist()] for name in names)
     writer.writerows(zip(*cells, strict=True))
     text.flush()

@@ -3,7 +3,9 @@
 import importlib
 import inspect
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
@@ -20,6 +22,14 @@ ARGUMENTS = "emocli.arguments"
 _settling: list[BaseException] = []
 """The error that the next command is to raise instead of running."""
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the same end as Ctrl-C, with a status of its own."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
 
 
 class CommandGroup(TyperGroup):
@@ -49,6 +59,8 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; what goes wrong for a known reason becomes one line and a status."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
         try:
             return super().invoke(ctx)
         except EmocliError as error:
@@ -56,6 +68,8 @@ class CommandGroup(TyperGroup):
 
             complain(str(error))
             raise typer.Exit(error.exit_status) from None
+        except Terminated:
+            raise typer.Exit(128 + signal.SIGTERM) from None
         except BrokenPipeError:
             # The reader has what it wanted (`| head`). Python would complain once more when it
             # flushes standard output at exit, so what is left goes nowhere.

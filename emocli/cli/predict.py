@@ -1,25 +1,30 @@
 """``emocli predict``: recordings or transcripts in, a table of emotions out."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Annotated
 
+import numpy as np
 import typer
 
-from emocli.calibration.disagreement import with_movement
-from emocli.cli import confidence, options, timeline
+from emocli.cli import confidence, options, resuming, timeline
 from emocli.cli.console import Talk, complain, emit, finish
 from emocli.cli.options import DType, batch_size_of
 from emocli.cli.progress import shown
-from emocli.cli.render import cautions, prediction_table, summary
+from emocli.cli.render import CAUTION_COLUMNS, cautions, prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
-from emocli.pipeline.inputs import read_inputs
-from emocli.pipeline.predict import load_recognizers, predict_rows
+from emocli.pipeline.journal import Journal
+from emocli.pipeline.predict import (
+    PredictionRun,
+    Shaping,
+    gather_inputs,
+    load_recognizers,
+    rows_of,
+)
 from emocli.pipeline.processes import count_cores
-from emocli.pipeline.scoring import PredictOptions
-from emocli.pipeline.speakers import speaker_utterances
+from emocli.pipeline.scoring import Block, PredictOptions
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN
-from emocli.timeline.tables import shape_timeline
+from emocli.table_io import STDIN, STREAMED, TableStream
 
 
 def predict(
@@ -46,6 +51,8 @@ def predict(
     mc_dropout: confidence.Dropout = None,
     output: timeline.Output = STDIN,
     form: timeline.Format = None,
+    resume: resuming.Resume = True,
+    shard: resuming.ShardOption = None,
     device: options.Device = "auto",
     dtype: options.DTypeOption = DType.AUTO,
     batch_size: options.BatchSize = "auto",
@@ -80,15 +87,21 @@ def predict(
     shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
-    inputs = read_inputs(paths)
-    for remark in inputs.remarks:
-        talk.say(remark)
-    utterances = list(inputs.utterances)
-    places = timeline.track_places([one.file for one in utterances], output, kind, len(set(model)))
-    if speakers is not None:
-        utterances, silent = speaker_utterances(utterances, speakers, device=device)
-        for sentence in silent:
-            talk.warn(sentence)
+    inputs = gather_inputs(paths, speakers, device=device)
+    for sentence in inputs.remarks:
+        talk.say(sentence)
+    for sentence in inputs.warnings:
+        talk.warn(sentence)
+    inputs = resuming.part_of(inputs, shard)
+    files = [one.file for one in inputs.utterances]
+    places = timeline.track_places(files, output, kind, len(set(model)))
+    shaping = Shaping(
+        windows or segments,
+        None if calibration is None else confidence.read_calibration(calibration),
+        shape,
+        abstain_above,
+        abstain_below,
+    )
     recognizers = load_recognizers(
         model,
         device=device,
@@ -103,39 +116,70 @@ def predict(
     chosen = PredictOptions(
         windows or segments, window, hop, size, n_processes=count_cores(), voice=voice
     )
-    with shown(talk, "recordings") as progress:
-        rows = _collect(predict_rows(utterances, recognizers, chosen, progress))
-    table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
+    run = PredictionRun(inputs, recognizers, chosen, shaping)
+    if output == STDIN and kind in STREAMED and not chosen.windows:
+        table = _stream(run, kind, talk)
+    else:
+        settings = partial(run.settings, device=device, dtype=dtype.value)
+        with resuming.kept(
+            output, settings, resume=resume, makes_folders=bool(places), talk=talk
+        ) as journal:
+            measured = _measure(run, journal, talk)
+            table = shaping.shaped(measured)
+            if places:
+                timeline.write_tracks(table, places, kind)
+            else:
+                if kind == "table" and (strips := timeline_strips(table)):
+                    talk.show(strips)
+                emit(table, output, kind, prediction_table)
+        if kind == "table":
+            talk.show(summary(table))
+            if chosen.windows and (moved := movement_summary(measured)):
+                talk.show(moved)
     if voice is not None:
         talk.say(voice.sentence())
         for sentence in voice.details():
             talk.detail(sentence)
-    unshaped = confidence.calibrated(table, calibration, "the prediction")
-    if chosen.windows:
-        unshaped = with_movement(unshaped)
-    table = confidence.withheld(shape_timeline(unshaped, shape), abstain_above, abstain_below)
-    if places:
-        timeline.write_tracks(table, places, kind)
-    else:
-        if kind == "table" and (strips := timeline_strips(table)):
-            talk.show(strips)
-        emit(table, output, kind, prediction_table)
-    if kind == "table":
-        talk.show(summary(table))
-        if chosen.windows and (moved := movement_summary(unshaped)):
-            talk.show(moved)
     for sentence in cautions(table):
         talk.warn(sentence)
     finish(int(table.failed.sum()))
 
 
-def _collect(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All rows; each failure is said once, as it happens."""
-    collected = []
+def _measure(run: PredictionRun, journal: Journal | None, talk: Talk) -> PredictionTable:
+    """The table of a run, from its journal where it has one."""
+    with shown(talk, "recordings") as progress:
+        blocks = _said(run.blocks(progress, journal))
+        if journal is None:
+            return run.measured(rows_of(blocks))
+        for _ in blocks:  # written as they come
+            pass
+    return run.measured(run.recorded(journal))
+
+
+def _stream(run: PredictionRun, kind: str, talk: Talk) -> PredictionTable:
+    """Write rows to standard output as they come; what of them is looked at in the end."""
+    names = run.header()
+    stream = TableStream(kind, names)
+    stream.write(run.table([]))
+    seen = []
+    with shown(talk, "recordings") as progress:
+        for block in _said(run.blocks(progress)):
+            table = run.table(rows_of([block]))
+            stream.write(table)
+            seen.append({name: table.column(name) for name in CAUTION_COLUMNS})
+    if not seen:
+        return run.table([])
+    return PredictionTable(
+        {name: np.concatenate([one[name] for one in seen]) for name in CAUTION_COLUMNS}
+    )
+
+
+def _said(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same; each failure is said once, as it happens."""
     said = set()
-    for row in rows:
-        collected.append(row)
-        if row["error"] and row["error"] not in said:
-            said.add(row["error"])
-            complain(row["error"])
-    return collected
+    for block in blocks:
+        for row in rows_of([block]):
+            if row["error"] and row["error"] not in said:
+                said.add(row["error"])
+                complain(row["error"])
+        yield block

@@ -43,9 +43,10 @@ def pace(state: State, elapsed_seconds: float) -> str:
         state: how far the run has come.
         elapsed_seconds: since its start.
     """
-    if elapsed_seconds <= 0 or not state.utterances_done:
+    n_done = state.utterances_done - state.n_before
+    if elapsed_seconds <= 0 or not n_done:
         return ""
-    share = state.utterances_done / state.n_utterances
+    share = n_done / (state.n_utterances - state.n_before)
     parts = []
     if state.seconds_done:
         parts.append(f"{state.seconds_done / elapsed_seconds:,.0f} s of audio per second")

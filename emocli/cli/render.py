@@ -231,23 +231,33 @@ def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
     return [heading, grid, mean, Text(f"  least certain: {names}")]
 
 
+CAUTION_COLUMNS = ("file", "model", "label", "normalized_entropy", "error")
+"""What `cautions` looks at."""
+
+
 def cautions(table: PredictionTable) -> list[str]:
     """Sentences about a run that as a whole should not be trusted.
 
     A model that gives nearly every recording the same label, or posteriors that are close to
     uniform, does not fit the recordings, whatever it says of each of them.
+
+    Args:
+        table: with `CAUTION_COLUMNS` at least.
     """
     found = []
-    for model, rows in _predictions(table):
-        if len(rows) < COLLAPSE_ROWS or not _is_categorical(rows):
+    evenness = table.column("normalized_entropy")
+    for model in dict.fromkeys(table.column("model").tolist()):
+        rows = (table.column("model") == model) & ~np.isnan(evenness)
+        n_rows = int(rows.sum())
+        if n_rows < COLLAPSE_ROWS:
             continue
-        label, count = Counter(rows["label"].tolist()).most_common(1)[0]
-        if count >= COLLAPSE_SHARE * len(rows):
+        label, count = Counter(table["label"][rows].tolist()).most_common(1)[0]
+        if count >= COLLAPSE_SHARE * n_rows:
             found.append(
-                f"{model} gives {count} of {len(rows)} rows the same label, {label}. "
+                f"{model} gives {count} of {n_rows} rows the same label, {label}. "
                 f"Either they are alike, or the model does not fit these recordings."
             )
-        mean = float(np.nanmean(posteriors.normalized_entropy(rows.probs)))
+        mean = float(evenness[rows].mean())
         if mean > UNIFORM_ENTROPY:
             found.append(
                 f"{model} is near uniform: the mean entropy is {mean:.0%} of the largest possible. "

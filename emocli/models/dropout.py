@@ -28,6 +28,7 @@ class DropoutDraws:
 
     Attributes:
         card: what the model is.
+        n_draws: how many answers it gives.
 
     Raises:
         ModelError: the model has no dropout, gives dimensions, or fewer than two draws are asked.
@@ -52,14 +53,14 @@ class DropoutDraws:
                 f"Leave it out, or fuse several checkpoints instead."
             )
         self.card: ModelCard = card
-        self._recognizer, self._n_draws, self._seed = recognizer, n_draws, seed
+        self._recognizer, self.n_draws, self._seed = recognizer, n_draws, seed
 
     def logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, n_draws, n_labels); see `Recognizer.logits`."""
-        draws = np.empty((len(utterances), self._n_draws, len(self.card.labels)))
+        draws = np.empty((len(utterances), self.n_draws, len(self.card.labels)))
         with self._dropping():
             for row, utterance in enumerate(utterances):
-                for draw in range(self._n_draws):
+                for draw in range(self.n_draws):
                     draws[row, draw] = self._answer(utterance, self._seed + draw)
         return draws
 

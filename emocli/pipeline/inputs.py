@@ -25,7 +25,11 @@ _NOT_CARRIED = frozenset((*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK
 _FIRST_BYTES = 65536
 
 
-@dataclass(frozen=True)
+_NOTHING: Mapping[str, Any] = {}
+"""What utterances without other columns share: a million of them are in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """What gets a row: a recording, or a segment of one.
 
@@ -43,7 +47,7 @@ class Utterance:
     path: Path
     start: float | None = None
     end: float | None = None
-    carried: Mapping[str, Any] = field(default_factory=dict)
+    carried: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     note: str = ""
     error: str = ""
 
@@ -57,11 +61,13 @@ class Inputs:
         remarks: sentences for the user on what was left out or replaced.
         folder: where relative paths of ``file`` start from, if a single table named them all;
             else empty for the working folder.
+        warnings: sentences that nobody should miss.
     """
 
     utterances: tuple[Utterance, ...]
     remarks: tuple[str, ...] = ()
     folder: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 PathLike = str | os.PathLike[str]

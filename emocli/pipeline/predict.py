@@ -1,19 +1,214 @@
 """Predicting emotions of whatever the arguments name: the use case behind ``emocli predict``."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from emocli.calibration.abstention import abstain
 from emocli.calibration.disagreement import with_movement
 from emocli.models.protocol import Recognizer
-from emocli.pipeline.inputs import PathLike, Utterance, read_inputs
-from emocli.pipeline.progress import ProgressCallback
-from emocli.pipeline.scoring import DEFAULT_OPTIONS, PredictOptions, Row
+from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs
+from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.scoring import (
+    DEFAULT_OPTIONS,
+    Block,
+    PredictOptions,
+    Row,
+    in_chunks,
+    prediction_row,
+)
 from emocli.pipeline.speakers import speaker_utterances
-from emocli.pipeline.speech import predict_utterances
-from emocli.pipeline.texts import predict_texts
+from emocli.pipeline.speech import speech_blocks
+from emocli.pipeline.texts import text_blocks
 from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable
 from emocli.timeline.smoothing import Smoothing
 from emocli.timeline.tables import TimelineOptions, shape_timeline
+
+if TYPE_CHECKING:
+    from emocli.calibration.tables import Calibration
+    from emocli.pipeline.journal import Journal
+
+NAME = "the prediction"
+"""What errors call the table of a run."""
+
+
+@dataclass(frozen=True)
+class Shaping:
+    """What becomes of the rows of a run.
+
+    Attributes:
+        windows: rows are windows, and each says how much the emotion moves.
+        calibration: corrects the posteriors of each row.
+        timeline: smooths windows and puts them together.
+        abstain_above: largest entropy in nats with which a row keeps its label.
+        abstain_below: smallest probability with which a row keeps its label.
+    """
+
+    windows: bool = False
+    calibration: "Calibration | None" = None
+    timeline: TimelineOptions = field(default_factory=TimelineOptions)
+    abstain_above: float | None = None
+    abstain_below: float | None = None
+
+    def measured(self, rows: Iterable[Row], folder: str = "") -> PredictionTable:
+        """Rows as a table, calibrated, before windows are put together.
+
+        Raises:
+            CalibrationError: the calibration is for another model or other labels.
+        """
+        table = PredictionTable.from_rows(rows, folder=folder, name=NAME)
+        if self.calibration is not None:
+            from emocli.calibration.tables import apply_calibration
+
+            table = apply_calibration(table, self.calibration, NAME)
+        return with_movement(table) if self.windows else table
+
+    def shaped(self, table: PredictionTable) -> PredictionTable:
+        """What `measured` gave, smoothed, put together, and without the labels in doubt."""
+        table = shape_timeline(table, self.timeline)
+        if self.abstain_above is None and self.abstain_below is None:
+            return table
+        return abstain(table, above=self.abstain_above, below=self.abstain_below)
+
+
+@dataclass(frozen=True)
+class PredictionRun:
+    """A run of models over utterances.
+
+    Attributes:
+        inputs: what gets rows.
+        recognizers: models of speech, of text, or both.
+        options: windows and batches.
+        shaping: what becomes of the rows.
+    """
+
+    inputs: Inputs
+    recognizers: Sequence[Recognizer]
+    options: PredictOptions = DEFAULT_OPTIONS
+    shaping: Shaping = field(default_factory=Shaping)
+
+    def blocks(
+        self, progress: ProgressCallback | None = None, journal: "Journal | None" = None
+    ) -> Iterator[Block]:
+        """Utterances with their rows, of all speech models and then of all text models.
+
+        Within each of the two all rows of an utterance follow one another, in the order of the
+        inputs. Progress starts anew for the text models.
+
+        Args:
+            progress: called with how far the run has come whenever a batch is done.
+            journal: knows the rows of an earlier run, which are not made again, and gets those
+                that are made.
+
+        Raises:
+            AudioError: window or hop are out of their ranges.
+            TableError: the journal cannot be written.
+        """
+        utterances = self.inputs.utterances
+        for modality, recognizers in self._groups():
+            chunks = journal.pending(modality, utterances) if journal else in_chunks(utterances)
+            n_before = len(utterances) - sum(len(chunk) for chunk in chunks)
+            tally = Tally(len(utterances), progress, n_before)
+            make = speech_blocks if modality == "speech" else text_blocks
+            for block in make(chunks, recognizers, self.options, tally):
+                if journal:
+                    journal.add(modality, block)
+                yield block
+
+    def recorded(self, journal: "Journal") -> Iterator[Row]:
+        """All rows of a run whose `blocks` have gone to a journal, in their order."""
+        for modality, _ in self._groups():
+            yield from journal.rows(modality, self.inputs.utterances)
+
+    def table(self, rows: Iterable[Row]) -> PredictionTable:
+        """The rows as the table that was asked for; without any, a table of the same columns."""
+        return self.shaping.shaped(self.measured(rows))
+
+    def measured(self, rows: Iterable[Row]) -> PredictionTable:
+        """The rows as a table before windows are put together; see `Shaping.measured`."""
+        table = self.shaping.measured(rows, self.inputs.folder)
+        if len(table) or not self.recognizers:
+            return table
+        empty: dict[str, list[Any]] = {name: [] for name in self.header()}
+        return PredictionTable.from_columns(empty, folder=self.inputs.folder)
+
+    def header(self) -> list[str]:
+        """Names of the columns that the table will have, whatever its rows are.
+
+        Only for rows that are not put together: the models and the inputs decide alone.
+        """
+        carried = {name: "" for one in self.inputs.utterances for name in one.carried}
+        rows = []
+        for one in self.recognizers:
+            more = {"text": ""} if one.card.modality == "text" else {}
+            example = Utterance("-", Path(), carried={**carried, **more})
+            n_draws, n_outputs = getattr(one, "n_draws", 0), len(one.card.outputs)
+            found = np.full((n_draws, n_outputs) if n_draws else n_outputs, 1.0 / n_outputs)
+            rows.append(prediction_row(example, one.card, found, start=None, end=None))
+        return list(self.table(rows).columns)
+
+    def settings(self, **machine: Any) -> dict[str, Any]:
+        """All that decides what rows look like, as plain data.
+
+        Args:
+            machine: what else there is, such as the number format.
+        """
+        from importlib.metadata import version
+
+        chosen = self.options
+        return {
+            "version_of_emocli": version("emocli"),
+            "model": [_identity(one) for one in self.recognizers],
+            "windows": chosen.windows,
+            "window": chosen.window_seconds,
+            "hop": chosen.hop_seconds,
+            "batch_size": chosen.batch_size,
+            "voice_activity": chosen.voice.method if chosen.voice else "",
+            **machine,
+        }
+
+    def _groups(self) -> Iterator[tuple[str, list[Recognizer]]]:
+        for modality in ("speech", "text"):
+            found = [one for one in self.recognizers if one.card.modality == modality]
+            if found:
+                yield modality, found
+
+
+def _identity(recognizer: Recognizer) -> list[Any]:
+    """What tells a model from another one, and one in a folder from itself before a change."""
+    card = recognizer.card
+    found: list[Any] = [card.identifier, card.source, card.n_parameters]
+    if os.path.isdir(card.source):
+        files = sorted(Path(card.source).iterdir())
+        stats = [(file.name, file.stat()) for file in files if file.is_file()]
+        found += [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    return [*found, getattr(recognizer, "n_draws", 0)]
+
+
+def gather_inputs(
+    paths: PathLike | PredictionTable | Sequence[PathLike],
+    speakers: str | None = None,
+    *,
+    device: str = "auto",
+) -> Inputs:
+    """What the arguments of `predict` name, each turn of a speaker apart if those are asked for.
+
+    Raises:
+        AudioError: a folder without recordings, or a pattern that matches nothing.
+        TableError: a manifest that is not a table, or turns of speakers that are none.
+        TimelineError: turns of speakers in other recordings.
+        MissingDependency: a package for speakers is not installed.
+    """
+    inputs = read_inputs(paths)
+    if speakers is None:
+        return inputs
+    utterances, silent = speaker_utterances(inputs.utterances, speakers, device=device)
+    return replace(inputs, utterances=tuple(utterances), warnings=tuple(silent))
 
 
 def predict(
@@ -28,6 +223,9 @@ def predict(
     segments: bool = False,
     min_seconds: float = 0.0,
     speakers: str | None = None,
+    calibration: "Calibration | None" = None,
+    abstain_above: float | None = None,
+    abstain_below: float | None = None,
     mc_dropout: int | None = None,
     batch_size: int | None = None,
     device: str = "auto",
@@ -52,6 +250,9 @@ def predict(
         segments: one row for each stretch of windows of one label; implies ``windows``.
         min_seconds: shortest segment, where it touches another.
         speakers: an RTTM file, a table, or ``"pyannote"``: one row for each turn of a speaker.
+        calibration: corrects the posteriors of each row; see `emocli.calibration`.
+        abstain_above: leave out the label where the entropy in nats is above this.
+        abstain_below: leave out the label where its probability is below this.
         mc_dropout: ask the model this often with dropout on, for ``expected_entropy`` and
             ``mutual_information``; None for one answer without dropout.
         batch_size: most utterances or windows at once; None for a size that suits the model.
@@ -69,24 +270,22 @@ def predict(
             hop out of its range.
         TableError: a manifest that is not a table, or turns of speakers that are none.
         TimelineError: smoothing that is none, or turns of speakers in other recordings.
+        CalibrationError: the calibration is for another model or other labels.
         MissingDependency: a package for voice activity or speakers is not installed.
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
     """
-    shape = TimelineOptions(
+    timeline = TimelineOptions(
         Smoothing.parse(smooth) if smooth else None,
         segments,
         min_seconds,
         hop_seconds or window_seconds,
     )
+    shaping = Shaping(windows or segments, calibration, timeline, abstain_above, abstain_below)
     voice = VoiceActivity.find(vad)
-    inputs = read_inputs(paths)
-    utterances, remarks = list(inputs.utterances), list(inputs.remarks)
-    if speakers is not None:
-        utterances, more = speaker_utterances(utterances, speakers, device=device)
-        remarks += more
+    inputs = gather_inputs(paths, speakers, device=device)
     if remark is not None:
-        for sentence in remarks:
+        for sentence in (*inputs.remarks, *inputs.warnings):
             remark(sentence)
     recognizers = load_recognizers(
         model,
@@ -99,11 +298,11 @@ def predict(
     options = PredictOptions(
         windows or segments, window_seconds, hop_seconds, batch_size, voice=voice
     )
-    rows = list(predict_rows(utterances, recognizers, options, progress))
-    table = PredictionTable.from_rows(rows, folder=inputs.folder, name="the prediction")
+    run = PredictionRun(inputs, recognizers, options, shaping)
+    table = run.table(rows_of(run.blocks(progress)))
     if voice is not None and remark is not None:
         remark(voice.sentence())
-    return shape_timeline(with_movement(table) if options.windows else table, shape)
+    return table
 
 
 def load_recognizers(
@@ -135,23 +334,6 @@ def load_recognizers(
     return [DropoutDraws(one, mc_dropout) for one in loaded]
 
 
-def predict_rows(
-    utterances: Sequence[Utterance],
-    recognizers: Sequence[Recognizer],
-    options: PredictOptions = DEFAULT_OPTIONS,
-    progress: ProgressCallback | None = None,
-) -> Iterator[Row]:
-    """Rows of all speech models and then of all text models.
-
-    Within each of the two all rows of an utterance follow one another, in the order of the
-    inputs. Progress starts anew for the text models.
-
-    Raises:
-        AudioError: window or hop are out of their ranges.
-    """
-    speech = [one for one in recognizers if one.card.modality == "speech"]
-    text = [one for one in recognizers if one.card.modality == "text"]
-    if speech:
-        yield from predict_utterances(utterances, speech, options, progress)
-    if text:
-        yield from predict_texts(utterances, text, options, progress)
+def rows_of(blocks: Iterable[Block]) -> Iterator[Row]:
+    """The rows of blocks, one after another."""
+    return (row for block in blocks for _, rows in block for row in rows)

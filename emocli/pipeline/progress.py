@@ -13,9 +13,10 @@ class Progress:
         utterances_done: utterances with a result, failed ones among them.
         n_utterances: all of them.
         seconds_done: seconds of audio that went through the models; 0 for text.
-        expected_seconds: estimate of all seconds of audio; NaN before the first header was read
-            and for text.
+        expected_seconds: estimate of all seconds of audio in this run; NaN before the first
+            header was read and for text.
         n_failed: utterances with an error.
+        n_before: utterances that an earlier run has done; they are among ``utterances_done``.
     """
 
     utterances_done: int = 0
@@ -23,6 +24,7 @@ class Progress:
     seconds_done: float = 0.0
     expected_seconds: float = math.nan
     n_failed: int = 0
+    n_before: int = 0
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -34,17 +36,21 @@ class Tally:
     Args:
         n_utterances: how many there are.
         callback: what to tell, None for nothing.
+        n_before: how many of them an earlier run has done.
 
     Attributes:
         headers: length by its header of each recording that was begun, in seconds, by its place
             among the utterances. Threads may add to it.
     """
 
-    def __init__(self, n_utterances: int, callback: ProgressCallback | None) -> None:
+    def __init__(
+        self, n_utterances: int, callback: ProgressCallback | None, n_before: int = 0
+    ) -> None:
         self.headers: dict[int, float] = {}
         self._n_utterances = n_utterances
         self._callback = callback
-        self._done = 0
+        self._done = n_before
+        self._n_before = n_before
         self._failed = 0
         self._seconds = 0.0
 
@@ -59,7 +65,9 @@ class Tally:
 
     def add(self, other: Progress) -> None:
         """Utterances that were counted elsewhere."""
-        self.headers[self._done] = other.expected_seconds / max(1, other.n_utterances)
+        self.headers[self._done - self._n_before] = other.expected_seconds / max(
+            1, other.n_utterances
+        )
         self._done += other.utterances_done
         self._failed += other.n_failed
         self._seconds += other.seconds_done
@@ -78,11 +86,13 @@ class Tally:
             seconds_done=self._seconds,
             expected_seconds=self._expected_seconds(),
             n_failed=self._failed,
+            n_before=self._n_before,
         )
 
     def _expected_seconds(self) -> float:
-        """All seconds, if the headers not read yet say the same on average as those read."""
+        """All seconds of this run, if headers not read yet say the same on average as others."""
         known = [seconds for seconds in list(self.headers.values()) if not math.isnan(seconds)]
         if not known:
             return math.nan
-        return max(sum(known) / len(known) * self._n_utterances, self._seconds)
+        n_now = self._n_utterances - self._n_before
+        return max(sum(known) / len(known) * n_now, self._seconds)

@@ -19,6 +19,17 @@ from emocli.table import PROBABILITY_PREFIX
 
 Row = dict[str, Any]
 
+Block = list[tuple[Utterance, list[Row]]]
+"""Utterances with their rows, after which a run can be left and taken up again: what comes next is
+the same to the last digit, for models are never given windows of two blocks at once."""
+
+CHUNK = 64
+"""Utterances that may share a batch, those of a chunk and no others.
+
+Sums differ in their last digits by what else is in a batch. Batches that do not reach beyond a
+chunk are the same however many processes share the chunks, and wherever a run was interrupted.
+"""
+
 Score = NDArray[np.float64] | str
 """Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none.
 
@@ -52,6 +63,11 @@ class PredictOptions:
 
 
 DEFAULT_OPTIONS = PredictOptions()
+
+
+def in_chunks(utterances: Sequence[Utterance]) -> list[Sequence[Utterance]]:
+    """Utterances in chunks of at most `CHUNK`."""
+    return [utterances[first : first + CHUNK] for first in range(0, len(utterances), CHUNK)]
 
 
 def score(

@@ -8,6 +8,7 @@ recordings go through a model together; rows come out in the order of the inputs
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,9 @@ from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.processes import run_in_processes
-from emocli.pipeline.progress import Progress, ProgressCallback, Tally
+from emocli.pipeline.progress import Progress, Tally
 from emocli.pipeline.scoring import (
-    DEFAULT_OPTIONS,
+    Block,
     PredictOptions,
     Row,
     Score,
@@ -43,13 +44,6 @@ POOL_WINDOWS = 64
 POOL_SECONDS = 480.0
 """Windows that a model is given at once where no batch size is set, for it to arrange in batches
 of like length: 64 short utterances, or 40 windows of 12 s, 31 MB at 16 kHz."""
-
-CHUNK = 64
-"""Utterances whose windows never share a batch with those of other utterances.
-
-Sums differ in their last digits by what else is in a batch. Batches that do not reach beyond a
-chunk are the same however many processes share the chunks.
-"""
 
 
 @dataclass(frozen=True)
@@ -108,55 +102,55 @@ class _Collected:
         self.scores.append(found)
 
 
-def predict_utterances(
-    utterances: Sequence[Utterance],
+def speech_blocks(
+    chunks: Sequence[Sequence[Utterance]],
     recognizers: Sequence[Recognizer],
-    options: PredictOptions = DEFAULT_OPTIONS,
-    progress: ProgressCallback | None = None,
-) -> Iterator[Row]:
+    options: PredictOptions,
+    tally: Tally,
+) -> Iterator[Block]:
     """Rows of speech models, in the order of the utterances and, for each, of the models.
 
     A recording is decoded once for all models. Without ``options.windows`` its row has the mean
     of its windows' posteriors (or dimensions), weighted by their durations.
 
     Args:
-        utterances: what gets a row.
+        chunks: what gets a row; only utterances of one chunk share batches.
         recognizers: speech models, at least one.
         options: windows and batches.
-        progress: called with how far the run has come whenever a batch is done.
+        tally: told of every utterance; reports whenever a batch is done.
 
     Yields:
-        Rows with the columns of the table. An utterance that cannot be used has one row with an
-        ``error`` for each model and no prediction.
+        Utterances and their rows with the columns of the table. An utterance that cannot be used
+        has one row with an ``error`` for each model and no prediction.
 
     Raises:
         AudioError: window or hop are out of their ranges.
     """
-    tally = Tally(len(utterances), progress)
     is_light = all(getattr(one, "one_core", False) for one in recognizers)
-    if options.n_processes == 1 or not is_light or options.voice or len(utterances) <= CHUNK:
-        yield from _predict_here(utterances, recognizers, options, tally)
+    if options.n_processes == 1 or not is_light or options.voice or len(chunks) <= 1:
+        yield from _blocks_here(chunks, recognizers, options, tally)
         return
-    chunks = [utterances[first : first + CHUNK] for first in range(0, len(utterances), CHUNK)]
+    # Without threads, which would wait for one another; the other processes read meanwhile.
+    alone = replace(options, n_threads=0)
 
-    def work(chunk: Sequence[Utterance]) -> tuple[list[Row], Progress]:
+    def work(chunk: Sequence[Utterance]) -> tuple[list[list[Row]], Progress]:
         own = Tally(len(chunk), None)
-        # Without threads, which would wait for one another; the other processes read meanwhile.
-        alone = replace(options, n_threads=0)
-        return list(_predict_here(chunk, recognizers, alone, own)), own.progress
+        blocks = _blocks_here([chunk], recognizers, alone, own)
+        return [rows for block in blocks for _, rows in block], own.progress
 
-    for rows, done in run_in_processes(chunks, work, options.n_processes):
-        tally.add(done)
-        yield from rows
+    done = run_in_processes(chunks, work, options.n_processes)
+    for chunk, (rows, progress) in zip(chunks, done, strict=True):
+        tally.add(progress)
+        yield list(zip(chunk, rows, strict=True))
         tally.report()
 
 
-def _predict_here(
-    utterances: Sequence[Utterance],
+def _blocks_here(
+    chunks: Sequence[Sequence[Utterance]],
     recognizers: Sequence[Recognizer],
     options: PredictOptions,
     tally: Tally,
-) -> Iterator[Row]:
+) -> Iterator[Block]:
     """Rows that are made in this process, from recordings decoded ahead in threads.
 
     Raises:
@@ -171,7 +165,9 @@ def _predict_here(
     )
     cards = [one.card for one in recognizers]
     collected = [_Collected() for _ in cards]
-    for pool in _pools(_listen(utterances, rate, plan, options, tally), options.batch_size):
+    events = _listen([one for chunk in chunks for one in chunk], rate, plan, options, tally)
+    block: Block = []
+    for pool in _pools(events, [len(chunk) for chunk in chunks], options.batch_size):
         windows = [event for event in pool if isinstance(event, Window)]
         scores = [_score(one, windows, rate, options.batch_size) for one in recognizers]
         for event in pool:
@@ -193,8 +189,11 @@ def _predict_here(
             ]
             collected = [_Collected() for _ in cards]
             tally.finished(failed=any(row["error"] for row in rows))
-            yield from rows
+            block.append((event.utterance, rows))
         tally.report()
+        if isinstance(pool[-1], Heard):
+            yield block
+            block = []
 
 
 def _listen(
@@ -262,25 +261,39 @@ def hear_windows(
 
 
 def _pools(
-    events: Iterable[Window | Heard], batch_size: int | None
+    events: Iterable[Window | Heard], sizes: Sequence[int], batch_size: int | None
 ) -> Iterator[list[Window | Heard]]:
-    """Events gathered until their windows are enough to give to a model at once."""
+    """Events gathered until their windows are enough to give to a model at once.
+
+    A pool ends with an utterance, at the latest with the last one of a chunk. Only an utterance
+    that is too long for that is parted, and then a pool ends where it ends, so that what follows
+    is pooled in the same way wherever a run begins.
+
+    Args:
+        events: windows of utterances, each followed by its end.
+        sizes: utterances in each chunk.
+        batch_size: most windows that a model is given at once; None leaves it to the model.
+    """
+    # Several batches, so that there is something to choose from for like lengths.
+    most = max(POOL_WINDOWS, batch_size or 0)
     pool: list[Window | Heard] = []
-    n_windows, seconds, n_heard = 0, 0.0, 0
+    n_windows, seconds, parted = 0, 0.0, False
+    chunk_ends = set(accumulate(sizes))
+    n_heard = 0
     for event in events:
         pool.append(event)
         if isinstance(event, Window):
             n_windows, seconds = n_windows + 1, seconds + event.seconds
+            ends = n_windows >= 2 * most or seconds >= 2 * POOL_SECONDS
+            parted = parted or ends
         else:
             n_heard += 1
-        # Several batches, so that there is something to choose from for like lengths.
-        full = n_windows >= max(POOL_WINDOWS, batch_size or 0) or seconds >= POOL_SECONDS
-        if full or n_heard == CHUNK or len(pool) >= 4 * POOL_WINDOWS:
+            full = n_windows >= most or seconds >= POOL_SECONDS
+            ends = full or parted or n_heard in chunk_ends
+            parted = False
+        if ends:
             yield pool
             pool, n_windows, seconds = [], 0, 0.0
-            n_heard %= CHUNK
-    if pool:
-        yield pool
 
 
 def _score(

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from emocli.errors import MissingText
 from emocli.models.protocol import Recognizer
 from emocli.pipeline.inputs import Utterance
-from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.progress import Tally
 from emocli.pipeline.scoring import (
-    DEFAULT_OPTIONS,
+    Block,
     PredictOptions,
     Row,
     Score,
@@ -19,18 +18,15 @@ from emocli.pipeline.scoring import (
     score,
 )
 
-POOL_TEXTS = 256
-"""Texts that a model is given at once where no batch size is set, to arrange in batches."""
-
 NO_WORDS = "no words"
 
 
-def predict_texts(
-    utterances: Sequence[Utterance],
+def text_blocks(
+    chunks: Sequence[Sequence[Utterance]],
     recognizers: Sequence[Recognizer],
-    options: PredictOptions = DEFAULT_OPTIONS,
-    progress: ProgressCallback | None = None,
-) -> Iterator[Row]:
+    options: PredictOptions,
+    tally: Tally,
+) -> Iterator[Block]:
     """Rows of text models, in the order of the utterances and, for each, of the models.
 
     The text is that of the column ``text``, else of ``name.txt`` beside ``name.wav``; the
@@ -39,23 +35,22 @@ def predict_texts(
     "no words": there is nothing to predict from, and nothing went wrong.
 
     Args:
-        utterances: what gets a row.
+        chunks: what gets a row; a model is given the texts of a chunk at once.
         recognizers: text models, at least one. A model with a method ``remarks(texts)`` adds one
             remark for each text to its note.
         options: the batch size; windows do not concern texts.
-        progress: called with how far the run has come whenever a batch is done.
+        tally: told of every utterance; reports whenever a chunk is done.
 
     Yields:
-        Rows with the columns of the table, ``text`` among them.
+        Utterances and their rows with the columns of the table, ``text`` among them.
     """
-    tally = Tally(len(utterances), progress)
-    rest = iter(utterances)
-    while pool := list(islice(rest, max(POOL_TEXTS, options.batch_size or 0))):
-        read = [read_text(utterance) for utterance in pool]
+    for chunk in chunks:
+        read = [read_text(utterance) for utterance in chunk]
         by_model = [_rows(read, one, options.batch_size) for one in recognizers]
-        for rows in zip(*by_model, strict=True):
-            tally.finished(failed=any(row["error"] for row in rows))
-            yield from rows
+        rows = [list(each) for each in zip(*by_model, strict=True)]
+        for each in rows:
+            tally.finished(failed=any(row["error"] for row in each))
+        yield list(zip(chunk, rows, strict=True))
         tally.report()
 
 

@@ -11,13 +11,16 @@ from fakes import FakeRecognizer, FakeTextRecognizer, tone, write_tone
 from emocli import posteriors
 from emocli.errors import AudioError
 from emocli.pipeline import predict as use_case
-from emocli.pipeline.inputs import Utterance, read_inputs
-from emocli.pipeline.predict import predict, predict_rows
+from emocli.pipeline.inputs import Inputs, Utterance, read_inputs
+from emocli.pipeline.predict import PredictionRun, predict
 from emocli.pipeline.progress import Progress
-from emocli.pipeline.scoring import PredictOptions, score, weighted_mean
-from emocli.pipeline.speech import predict_utterances
-from emocli.pipeline.texts import predict_texts
+from emocli.pipeline.scoring import DEFAULT_OPTIONS, PredictOptions, score, weighted_mean
 from emocli.table import PredictionTable
+
+
+def predict_rows(utterances, recognizers, options=DEFAULT_OPTIONS, progress=None):
+    run = PredictionRun(Inputs(tuple(utterances)), recognizers, options)
+    return use_case.rows_of(run.blocks(progress))
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +30,7 @@ def _here(tmp_path, monkeypatch):
 
 def rows_of(paths, *recognizers, **options):
     models = recognizers or (FakeRecognizer(),)
-    return list(
-        predict_utterances(read_inputs(paths).utterances, models, PredictOptions(**options))
-    )
+    return list(predict_rows(read_inputs(paths).utterances, models, PredictOptions(**options)))
 
 
 def expected_probs(recognizer, waveform):
@@ -213,7 +214,7 @@ def test_windows_of_a_segment_have_times_of_the_recording():
     write_tone(Path("a.wav"), 10.0)
     utterance = Utterance("a.wav", Path("a.wav"), 2.0, 8.0)
     options = PredictOptions(windows=True, window_seconds=4.0)
-    rows = list(predict_utterances([utterance], [FakeRecognizer()], options))
+    rows = list(predict_rows([utterance], [FakeRecognizer()], options))
     assert [(row["start"], row["end"]) for row in rows] == [(2, 6), (6, 8)]
 
 
@@ -301,7 +302,7 @@ def test_progress_counts_utterances_seconds_and_failures(monkeypatch):
     Path("rec/4.wav").write_bytes(b"")
     told = []
     utterances = read_inputs("rec").utterances
-    rows = list(predict_utterances(utterances, [FakeRecognizer()], progress=told.append))
+    rows = list(predict_rows(utterances, [FakeRecognizer()], progress=told.append))
     assert len(rows) == 5
     assert told[0].utterances_done < 5
     assert told[0].n_utterances == 5
@@ -314,7 +315,7 @@ def test_progress_of_overlapping_windows_does_not_count_seconds_twice():
     told = []
     options = PredictOptions(window_seconds=10.0, hop_seconds=2.0)
     utterances = read_inputs("a.wav").utterances
-    list(predict_utterances(utterances, [FakeRecognizer()], options, told.append))
+    list(predict_rows(utterances, [FakeRecognizer()], options, told.append))
     assert told[-1].seconds_done <= 20.0
 
 
@@ -336,11 +337,7 @@ def test_rows_do_not_depend_on_how_many_processes_make_them(rng):
     model = SmallRecognizer(sampling_rate=8000)
     told: list[Progress] = []
     alone, shared = (
-        list(
-            predict_utterances(
-                utterances, [model], PredictOptions(n_processes=n), progress=told.append
-            )
-        )
+        list(predict_rows(utterances, [model], PredictOptions(n_processes=n), progress=told.append))
         for n in (1, 3)
     )
     assert [repr(row) for row in shared] == [repr(row) for row in alone]
@@ -351,8 +348,8 @@ def test_rows_do_not_depend_on_how_many_processes_make_them(rng):
 
 
 def test_nothing_in_nothing_out():
-    assert list(predict_utterances([], [FakeRecognizer()])) == []
-    assert list(predict_texts([], [FakeTextRecognizer()])) == []
+    assert list(predict_rows([], [FakeRecognizer()])) == []
+    assert list(predict_rows([], [FakeTextRecognizer()])) == []
 
 
 # --- texts -----------------------------------------------------------------------------------
@@ -360,7 +357,7 @@ def test_nothing_in_nothing_out():
 
 def text_rows(paths, *recognizers, **options):
     models = recognizers or (FakeTextRecognizer(),)
-    return list(predict_texts(read_inputs(paths).utterances, models, PredictOptions(**options)))
+    return list(predict_rows(read_inputs(paths).utterances, models, PredictOptions(**options)))
 
 
 def test_texts_of_a_table_need_no_recordings():
@@ -444,7 +441,7 @@ def test_texts_are_batched_and_keep_their_order():
 def test_progress_of_texts():
     table = PredictionTable.from_rows([{"file": "a.wav", "text": "x"}, {"file": "b.wav"}])
     told = []
-    list(predict_texts(read_inputs(table).utterances, [FakeTextRecognizer()], progress=told.append))
+    list(predict_rows(read_inputs(table).utterances, [FakeTextRecognizer()], progress=told.append))
     (last,) = told
     assert (last.utterances_done, last.n_utterances, last.seconds_done) == (2, 2, 0.0)
     assert math.isnan(last.expected_seconds)

@@ -11,8 +11,8 @@ from emocli.audio.speech_windows import cut_speech, speech_bounds
 from emocli.audio.voice_activity import speech_by_energy, speech_by_silero
 from emocli.audio.windows import plan_windows
 from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.predict import PredictionRun
 from emocli.pipeline.scoring import PredictOptions
-from emocli.pipeline.speech import predict_utterances
 from emocli.pipeline.voice import VoiceActivity
 
 
@@ -34,7 +34,12 @@ def rows_of(path, *recognizers, **options):
     voice = VoiceActivity(speech_by_energy)
     chosen = PredictOptions(voice=voice, **options)
     models = recognizers or (FakeRecognizer(),)
-    return list(predict_utterances(read_inputs(path).utterances, models, chosen)), voice
+    return [
+        row
+        for block in PredictionRun(read_inputs(path), models, chosen).blocks()
+        for _, found in block
+        for row in found
+    ], voice
 
 
 def test_short_pauses_are_part_of_speech():

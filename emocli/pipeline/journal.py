@@ -1,0 +1,318 @@
+"""Rows of a run on disk as they come, so that an interrupted run loses none of them.
+
+The journal of ``emotions.csv`` is ``.emotions.csv.journal`` beside it. Its first line says what
+made it; then come blocks, each of a line for every utterance and a closing line. What stands
+after the last closing line was torn by an interruption and is made again. A row is found by what
+its utterance is: path, segment, size and time of change of its file, and what a table says of it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from emocli.errors import TableError
+from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.scoring import CHUNK, Block, Row
+
+FORMAT = 1
+SYNC_SECONDS = 1.0
+"""How often what is written is forced to the disk: what a power failure may cost. A process that
+is killed loses nothing that was written, forced or not."""
+
+_END = b'{"end": true}\n'
+_FINISHED = b'{"finished": true}\n'
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where the rows of an utterance are: bytes from the start of the journal."""
+
+    offset: int
+    failed: bool
+
+
+class Journal:
+    """Rows of a run beside the table that they will become; a context manager.
+
+    Args:
+        output: the table's file, or the folder of label tracks or subtitles.
+        settings: all that decides what rows look like, plain data.
+        overwrite: forget what an earlier run has written.
+        makes_folders: make the folders above the output where they are missing.
+
+    Attributes:
+        n_before: how many utterances of `pending` had their rows from an earlier run.
+
+    Raises:
+        TableError: the folder cannot be written to, another emocli is at work on the same output,
+            or an unfinished run with other settings was interrupted here.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        settings: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        makes_folders: bool = False,
+    ) -> None:
+        self._output = output
+        self._path = journal_path(output)
+        self._header = {"journal": FORMAT, "settings": json.loads(json.dumps(settings))}
+        self._entries: dict[bytes, _Entry] = {}
+        self._keys: dict[tuple[Any, ...], bytes] = {}
+        self._synced = time.monotonic()
+        self.n_before = 0
+        self._stream = self._open(makes_folders)
+        try:
+            self._lock()
+            if overwrite or not self._take_up():
+                self._begin()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._entries:
+            os.unlink(self._path)
+        self._stream.close()
+
+    @property
+    def n_done(self) -> int:
+        """Results that it holds."""
+        return len(self._entries)
+
+    def pending(self, step: str, utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+        """Utterances that have no rows yet, or an error, in chunks that may share batches.
+
+        Those that an uninterrupted run would have given to a model together are given to it
+        together again; those that failed, and may do better now, are kept apart from them.
+
+        Args:
+            step: what makes the rows: utterances have rows of each step.
+            utterances: all of the run, in order.
+        """
+        chunks: list[list[Utterance]] = []
+        last: tuple[int, bool, int] | None = None
+        for index, utterance in enumerate(utterances):
+            key = _key(step, utterance)
+            self._keys[_identity(step, utterance)] = key
+            entry = self._entries.get(key)
+            if entry is not None and not entry.failed:
+                self.n_before += 1
+                continue
+            failed = entry is not None
+            if last != (index // CHUNK, failed, index - 1):
+                chunks.append([])
+            chunks[-1].append(utterance)
+            last = (index // CHUNK, failed, index)
+            if (index + 1) % CHUNK == 0:
+                last = None
+        return chunks
+
+    def add(self, step: str, block: Block) -> None:
+        """Write the rows of some utterances, all or none.
+
+        Raises:
+            TableError: the disk is full or gone.
+        """
+        lines, found, offset = [], {}, self._size
+        for utterance, rows in block:
+            key = self._keys[_identity(step, utterance)]
+            failed = any(row["error"] for row in rows)
+            content = {"key": key.hex(), "failed": failed, "rows": rows}
+            lines.append(json.dumps(content).encode() + b"\n")
+            found[key] = _Entry(offset, failed)
+            offset += len(lines[-1])
+        self._write(b"".join([*lines, _END]))
+        self._entries.update(found)
+
+    def rows(self, step: str, utterances: Sequence[Utterance]) -> Iterator[Row]:
+        """The rows of utterances, one at a time from the disk.
+
+        Raises:
+            TableError: the journal cannot be read any more.
+        """
+        try:
+            with open(self._stream.fileno(), "rb", closefd=False) as stream:
+                for utterance in utterances:
+                    stream.seek(self._entries[self._keys[_identity(step, utterance)]].offset)
+                    yield from json.loads(stream.readline())["rows"]
+        except (OSError, ValueError) as error:
+            raise TableError(
+                f"{self._path}: cannot be read any more ({error}), expected the rows that this "
+                f"run has written. Run the same command again."
+            ) from None
+
+    def finish(self) -> None:
+        """Note that the output is complete.
+
+        Raises:
+            TableError: the disk is full or gone.
+        """
+        self._write(_FINISHED)
+
+    def _open(self, makes_folders: bool) -> io.FileIO:
+        try:
+            if makes_folders:
+                os.makedirs(self._path.parent, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise TableError(
+                f"{self._output}: cannot be written ({error.strerror}), expected a folder that "
+                f"exists and may be written to. Make the folder or choose another place with -o."
+            ) from None
+        return io.FileIO(descriptor, "r+")  # unbuffered: what is written cannot be lost here
+
+    def _lock(self) -> None:
+        """Keep other processes out; a lock that ends with this process, and is not inherited."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        try:
+            fcntl.lockf(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise TableError(
+                f"{self._output}: another emocli is writing it, expected to be the only one. "
+                f"Wait for it to end, or choose another place with -o."
+            ) from None
+        except OSError:  # a file system without locks
+            return
+
+    def _take_up(self) -> bool:
+        """Find the rows of an earlier run of the same command; False where there are none.
+
+        Raises:
+            TableError: an unfinished run with other settings.
+        """
+        header, finished = self._read()
+        if header is None:
+            return False
+        if header == self._header:
+            # Who removes a table that was complete wants it anew.
+            return not finished or os.path.lexists(self._output)
+        if finished or not self._entries:
+            self._entries.clear()
+            return False
+        names = " and ".join(_differences(header.get("settings"), self._header["settings"]))
+        raise TableError(
+            f"{self._output}: an unfinished run with another {names} is kept for it, expected "
+            f"the same command. Repeat that command to go on, or add --overwrite."
+        )
+
+    def _read(self) -> tuple[Any, bool]:
+        """The header, None if there is none, and whether the run was finished.
+
+        Fills the entries and cuts off what an interruption has torn.
+        """
+        header, whole, position, finished = None, 0, 0, False
+        found: dict[bytes, _Entry] = {}
+        with open(self._stream.fileno(), "rb", closefd=False) as stream:
+            for line in stream:
+                try:
+                    content: Any = json.loads(line) if line.endswith(b"\n") else None
+                    if header is None:
+                        if not isinstance(content, dict) or content.get("journal") != FORMAT:
+                            break
+                        header, whole = content, len(line)
+                    elif line in (_END, _FINISHED):
+                        self._entries.update(found)
+                        found, whole = {}, position + len(line)
+                        finished = line == _FINISHED
+                    else:
+                        found[bytes.fromhex(content["key"])] = _Entry(position, content["failed"])
+                except (ValueError, KeyError, TypeError):
+                    break
+                position += len(line)
+        self._stream.truncate(whole)
+        self._size = whole
+        return header, finished
+
+    def _begin(self) -> None:
+        self._entries.clear()
+        self._size = 0
+        self._stream.truncate(0)
+        self._write(json.dumps(self._header).encode() + b"\n")
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.seek(self._size)
+            rest = memoryview(data)
+            while rest:  # a disk that is nearly full takes a part
+                rest = rest[self._stream.write(rest) :]
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                os.fsync(self._stream.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise TableError(
+                f"{self._path}: cannot be written ({error.strerror}), expected room for the rows. "
+                f"Free some space and run the same command again: it goes on from here."
+            ) from None
+        self._size += len(data)
+
+
+def journal_path(output: str) -> Path:
+    """Where the journal of an output is: beside it."""
+    target = Path(os.path.abspath(output))
+    return target.with_name(f".{target.name}.journal")
+
+
+def keeps_journal(output: str) -> bool:
+    """Whether an output is a file or folder, rather than a pipe or a device."""
+    if output == "-":
+        return False
+    return not os.path.exists(output) or os.path.isfile(output) or os.path.isdir(output)
+
+
+def _identity(step: str, utterance: Utterance) -> tuple[Any, ...]:
+    return step, utterance.file, str(utterance.path), utterance.start, utterance.end
+
+
+def _key(step: str, utterance: Utterance) -> bytes:
+    """What an utterance is, in 16 bytes."""
+    stamps = [_stamp(utterance.path)]
+    if step == "text" and "text" not in utterance.carried:
+        stamps.append(_stamp(utterance.path.with_suffix(".txt")))
+    content = (
+        *_identity(step, utterance),
+        stamps,
+        sorted(utterance.carried.items()),
+        utterance.note,
+        utterance.error,
+    )
+    return hashlib.blake2b(
+        repr(content).encode("utf-8", "surrogateescape"), digest_size=16
+    ).digest()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of change in nanoseconds of a file, None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _differences(before: Any, now: Mapping[str, Any]) -> list[str]:
+    """Names of settings that differ."""
+    if not isinstance(before, dict):
+        return ["version of emocli"]
+    names = [name for name in now if before.get(name) != now[name]]
+    return [name.replace("_", " ") for name in names] or ["version of emocli"]
