@@ -19,6 +19,7 @@ from emocli.table_io import STDIN, format_of, write_table
 
 if TYPE_CHECKING:
     from emocli.pipeline.train import Trained
+    from emocli.training.shipped import Shipped
 
 
 def train(
@@ -72,7 +73,7 @@ def train(
         Path | None,
         Option(
             metavar="DIR",
-            help="Features and checkpoints of embedded models. Default: the user's cache.",
+            help="Features, and checkpoints of embedded models. Default: the user's cache.",
             rich_help_panel=MACHINE_PANEL,
         ),
     ] = None,
@@ -92,7 +93,9 @@ def train(
 ) -> None:
     """A model of your own, from a recipe and labels.
 
-    Recipes of the package fine-tune a pretrained encoder on a table of your recordings or texts.
+    Recipes of the package fine-tune a pretrained encoder on a table of your recordings or texts,
+    or train networks on the features of frozen ones: crossmodal-*, with texts from the column or
+    from name.txt beside name.wav.
     The table has the columns file, emotion (or arousal, dominance, valence) and speaker, for
     texts also text, and maybe split with train, dev and test; without it some speakers are
     chosen for development. Other recipes name their tables themselves.
@@ -111,6 +114,9 @@ def train(
 
         emocli predict -m my-model recordings/
 
+        emocli train crossmodal-stack --data labels.csv --set speech=logmel --set text=words
+        --set prosody=prosody -o stack
+
         emocli train recipe.toml --cross-validate -o held-out.csv
     """
     if list_recipes:
@@ -121,13 +127,22 @@ def train(
     if cross_validate and leave_corpus_out:
         raise Misuse("choose one of --cross-validate and --leave-corpus-out")
     from emocli.pipeline.train import is_text_recipe
-    from emocli.training.recipe import read_content
-    from emocli.training.shipped import find_recipe
+    from emocli.training.crossmodal import RECIPE_KIND as CROSSMODAL
+    from emocli.training.shipped import open_recipe
     from emocli.training.tuning import RECIPE_KIND
 
-    path, given, talk = find_recipe(recipe), tuple(settings or ()), Talk(quiet, verbose)
+    opened, given, talk = open_recipe(recipe), tuple(settings or ()), Talk(quiet, verbose)
+    path, kind = opened.path, opened.content.get("recipe")
     validating = cross_validate or leave_corpus_out
-    if read_content(path).get("recipe") == RECIPE_KIND:
+    if kind == CROSSMODAL:
+        if validating:
+            raise Misuse("cross-modal networks have a development split; leave the validation")
+        if data is None:
+            raise Misuse("a recipe of cross-modal networks needs a table", hint="--data")
+        machine = (device, dtype.value, offline)
+        _train_crossmodal(opened, data, given, output, machine, cache, dry_run, talk)
+        return
+    if kind == RECIPE_KIND:
         if validating:
             raise Misuse("a recipe that fine-tunes has a development split; leave the validation")
         if data is None:
@@ -135,7 +150,9 @@ def train(
         _fine_tune(path, data, given, output, (device, dtype.value, offline), dry_run, talk)
         return
     if dry_run:
-        raise Misuse("only recipes that fine-tune have a plan to print", hint="--dry-run")
+        raise Misuse(
+            "only recipes that fine-tune or are cross-modal have a plan to print", hint="--dry-run"
+        )
     folder = None if data is None else Path(data)
     if is_text_recipe(path):
         if validating:
@@ -144,8 +161,8 @@ def train(
             )
         _train_text(path, folder, given, output, talk)
         return
-    kind = _table_format(output) if validating else ""
-    _train_embedded(path, folder, given, output, cache, (cross_validate, validating, kind), talk)
+    form = _table_format(output) if validating else ""
+    _train_embedded(path, folder, given, output, cache, (cross_validate, validating, form), talk)
 
 
 def _list() -> None:
@@ -188,6 +205,43 @@ def _fine_tune(
     with phases_shown(talk) as progress:
         tuned = tune(prepared, folder, progress)
     tell_tuned(talk, tuned)
+
+
+def _train_crossmodal(
+    opened: "Shipped",
+    data: str,
+    settings: tuple[str, ...],
+    output: str | None,
+    machine: tuple[str, str, bool],
+    cache: Path | None,
+    dry_run: bool,
+    talk: Talk,
+) -> None:
+    from emocli.cli.progress import phases_shown
+    from emocli.cli.train_view import show_crossmodal_plan, tell_crossmodal
+    from emocli.pipeline.crossmodal import plan_crossmodal, prepare_crossmodal, train_crossmodal
+    from emocli.pipeline.tuning import WORK
+
+    device, dtype, offline = machine
+    prepared = prepare_crossmodal(
+        opened.content,
+        opened.name,
+        data,
+        settings=settings,
+        device=device,
+        dtype=dtype,
+        cache=cache,
+        offline=offline,
+    )
+    if dry_run:
+        show_crossmodal_plan(prepared, plan_crossmodal(prepared))
+        return
+    folder = Path(output or prepared.recipe.name)
+    if (folder / WORK).is_dir():
+        talk.say(f"Going on from {folder / WORK}")
+    with phases_shown(talk) as progress:
+        trained = train_crossmodal(prepared, folder, progress)
+    tell_crossmodal(talk, trained)
 
 
 def _train_text(

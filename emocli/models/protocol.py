@@ -16,7 +16,7 @@ class ModelCard:
     Attributes:
         name: identifier that the table's ``model`` column shows.
         revision: commit or content hash; empty if unknown.
-        modality: ``"speech"`` or ``"text"``.
+        modality: ``"speech"``, ``"text"``, or ``"multimodal"`` for recordings with their texts.
         labels: canonical label names in the order of the logits; empty for dimensional models.
         dimensions: names such as ``"arousal"`` in the order of the outputs; empty for
             categorical models.
@@ -68,7 +68,8 @@ class Recognizer(Protocol):
 
         Args:
             utterances: float32 mono waveforms of shape (n_samples,) at
-                ``card.sampling_rate`` for speech models, strings for text models.
+                ``card.sampling_rate`` for speech models, strings for text models,
+                `emocli.models.cross_modal.Spoken` for multimodal ones.
 
         Returns:
             Logits of shape (n_utterances, n_labels), or values of shape

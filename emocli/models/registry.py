@@ -29,6 +29,8 @@ from emocli.models.protocol import ModelCard, Recognizer
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 COMPACT_TYPE = "emocli-compact"
 HASHED_TEXT_TYPE = "emocli-hashed-text"
+MULTIMODAL = "multimodal"
+"""Modality of models that take a recording with its text."""
 _HUB_NAME = re.compile(r"(?:hf:)?(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -105,7 +107,7 @@ def resolve(
         dtype: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
         batch_size: most utterances at once; None for a size that suits the device.
         offline: use only what is on this machine, and keep the hub's library off the network.
-        modality: ``"speech"`` or ``"text"`` if only such a model will do.
+        modality: ``"speech"``, ``"text"`` or ``"multimodal"`` if only such a model will do.
 
     Raises:
         ModelError: no model has that name, or it cannot be used as asked.
@@ -118,6 +120,10 @@ def resolve(
             f"{reference.name} is a {found} model, expected a {modality} model. "
             f"`emocli models list` shows which are which."
         )
+    if found == MULTIMODAL:
+        from emocli.models.cross_modal import load_cross_modal
+
+        return load_cross_modal(checkpoint, device, dtype, batch_size=batch_size, offline=offline)
     return _load(checkpoint, reference.alias, device, dtype, batch_size)
 
 
@@ -241,7 +247,7 @@ def _checkpoint(reference: Reference, folder: Path) -> Checkpoint:
 
 
 def modality_of(checkpoint: Checkpoint) -> str:
-    """``"speech"`` or ``"text"``, from what ``config.json`` says.
+    """``"speech"``, ``"text"`` or ``"multimodal"``, from what ``config.json`` says.
 
     Raises:
         ModelError: the model is of an unknown kind.
@@ -290,6 +296,7 @@ KINDS: Mapping[str, frozenset[str]] = {
             "xlm-roberta",
         }
     ),
+    MULTIMODAL: frozenset({"emocli-cross-modal", "emocli-stack"}),
 }
 
 

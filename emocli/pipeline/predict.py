@@ -12,6 +12,7 @@ from emocli.calibration.abstention import abstain
 from emocli.calibration.disagreement import with_movement
 from emocli.models.protocol import Recognizer
 from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs
+from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import (
     DEFAULT_OPTIONS,
@@ -114,8 +115,7 @@ class PredictionRun:
             chunks = journal.pending(modality, utterances) if journal else in_chunks(utterances)
             n_before = len(utterances) - sum(len(chunk) for chunk in chunks)
             tally = Tally(len(utterances), progress, n_before)
-            make = speech_blocks if modality == "speech" else text_blocks
-            for block in make(chunks, recognizers, self.options, tally):
+            for block in _BLOCKS[modality](chunks, recognizers, self.options, tally):
                 if journal:
                     journal.add(modality, block)
                 yield block
@@ -145,7 +145,7 @@ class PredictionRun:
         carried = {name: "" for one in self.inputs.utterances for name in one.carried}
         rows = []
         for one in self.recognizers:
-            more = {"text": ""} if one.card.modality == "text" else {}
+            more = {"text": ""} if one.card.modality != "speech" else {}
             example = Utterance("-", Path(), carried={**carried, **more})
             n_draws, n_outputs = getattr(one, "n_draws", 0), len(one.card.outputs)
             found = np.full((n_draws, n_outputs) if n_draws else n_outputs, 1.0 / n_outputs)
@@ -173,10 +173,14 @@ class PredictionRun:
         }
 
     def _groups(self) -> Iterator[tuple[str, list[Recognizer]]]:
-        for modality in ("speech", "text"):
+        for modality in _BLOCKS:
             found = [one for one in self.recognizers if one.card.modality == modality]
             if found:
                 yield modality, found
+
+
+_BLOCKS = {"speech": speech_blocks, "text": text_blocks, "multimodal": multimodal_blocks}
+"""What makes rows of models, in the order in which rows come."""
 
 
 def _identity(recognizer: Recognizer) -> list[Any]:

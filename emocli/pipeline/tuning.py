@@ -116,14 +116,21 @@ def prepare_tuning(
             f"encoder or modality in the recipe."
         )
     place = choose_device(device)
-    precision = _precision(dtype, recipe, place)
+    precision = choose_precision(dtype, recipe.precision, place)
     return Prepared(recipe, content, examples, data, checkpoint, place, precision)
 
 
-def _precision(dtype: str, recipe: TuningRecipe, device: torch.device) -> str:
+def choose_precision(dtype: str, wanted: str, device: torch.device) -> str:
+    """What to compute in: what the user says, else what the recipe wants and the device can.
+
+    Args:
+        dtype: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        wanted: ``fp32`` or ``mixed``.
+        device: where to train.
+    """
     if dtype != "auto":
         return dtype
-    if recipe.precision == "fp32" or device.type != "cuda":
+    if wanted == "fp32" or device.type != "cuda":
         return "fp32"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 

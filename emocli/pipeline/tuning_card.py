@@ -32,7 +32,7 @@ def tuning_card(
     lines += [f"{outputs}: {', '.join(examples.names)}. Encoder: {recipe.encoder}.", ""]
     if recipe.licence:
         lines += [f"Licence of the weights: {recipe.licence}.", ""]
-    lines += ["## Data", "", *_data(examples, recipe)]
+    lines += ["## Data", "", *data_rows(examples, is_dimensional=recipe.is_dimensional)]
     if any(n_cut.values()):
         said = ", ".join(f"{n} of {part}" for part, n in n_cut.items() if n)
         lines += ["", f"Only the first {recipe.crop_seconds:g} s were heard of longer recordings: "
@@ -50,26 +50,27 @@ def tuning_card(
         "## Recipe",
         "",
         "```toml",
-        *(f"{key} = {_toml(value)}" for key, value in content.items()),
+        *(f"{key} = {toml_value(value)}" for key, value in content.items()),
         "```",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _data(examples: Examples, recipe: TuningRecipe) -> list[str]:
+def data_rows(examples: Examples, *, is_dimensional: bool = False) -> list[str]:
+    """Utterances and speakers of each part as a table in Markdown."""
     head = ["part", "utterances", "speakers"]
-    head += [] if recipe.is_dimensional else list(examples.names)
+    head += [] if is_dimensional else list(examples.names)
     rows = [head, ["---"] * len(head)]
     for part in PARTS:
         if len(examples.parts[part]):
             speakers = examples.n_speakers(part)
             row = [part, str(len(examples.parts[part])), str(speakers or "unknown")]
-            if not recipe.is_dimensional:
+            if not is_dimensional:
                 row += [str(n) for n in examples.counts(part)]
             rows.append(row)
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """A value as TOML writes it; JSON does the same for all that a recipe holds."""
     return json.dumps(value, ensure_ascii=False)

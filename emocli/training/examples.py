@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from emocli.errors import RecipeError
 from emocli.labels import canonical_label, canonical_labels
 from emocli.table import PredictionTable, listing
-from emocli.training.tuning import TuningRecipe
 
 PARTS = ("train", "dev", "test")
 _NAMES_OF_DEV = {"dev", "development", "val", "valid", "validation"}
@@ -23,6 +22,50 @@ FIRST_LABELS = (
     "angry", "sad", "happy", "surprised", "fearful", "disgust", "contempt", "neutral",
 )  # fmt: skip
 """The order of the challenge's outputs; labels of the data that are none of these come after."""
+
+
+class DataRecipe(Protocol):
+    """What a recipe says of the data; see `emocli.training.tuning.TuningRecipe`."""
+
+    @property
+    def is_dimensional(self) -> bool:
+        """Whether the truth is dimensions and not emotions."""
+        ...
+
+    @property
+    def modality(self) -> str:
+        """``text`` if every row has to have a text."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Emotions; empty for those of the training data."""
+        ...
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Dimensions."""
+        ...
+
+    @property
+    def dimension_range(self) -> tuple[float, ...]:
+        """Lowest and highest value of a dimension in the data."""
+        ...
+
+    @property
+    def allow_unknown_speakers(self) -> bool:
+        """Whether to go on where the data do not say who speaks."""
+        ...
+
+    @property
+    def dev_share(self) -> float:
+        """Of the speakers for development."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the choice of speakers."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +116,7 @@ class Examples:
         return np.bincount(self.targets[self.parts[part]], minlength=len(self.names))
 
 
-def read_examples(table: PredictionTable, name: str, recipe: TuningRecipe) -> Examples:
+def read_examples(table: PredictionTable, name: str, recipe: DataRecipe) -> Examples:
     """The rows of a table that a recipe can use, and their split.
 
     Args:
@@ -176,7 +219,7 @@ def _examples(
     )
 
 
-def _check_columns(table: PredictionTable, name: str, recipe: TuningRecipe) -> None:
+def _check_columns(table: PredictionTable, name: str, recipe: DataRecipe) -> None:
     wanted = list(recipe.dimensions) if recipe.is_dimensional else ["emotion"]
     wanted += ["text"] if recipe.modality == "text" else []
     missing = [column for column in wanted if column not in table.columns]
@@ -187,7 +230,7 @@ def _check_columns(table: PredictionTable, name: str, recipe: TuningRecipe) -> N
         )
 
 
-def _labels(table: PredictionTable, name: str, recipe: TuningRecipe) -> _Truth:
+def _labels(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth:
     """Canonical labels."""
     wanted = canonical_labels(recipe.labels)
     labels = [canonical_label(str(given or "")) for given in table.columns["emotion"]]
@@ -200,14 +243,14 @@ def _labels(table: PredictionTable, name: str, recipe: TuningRecipe) -> _Truth:
     return _Truth(np.array(labels, dtype=object), np.array(used, dtype=bool), reasons)
 
 
-def _names(recipe: TuningRecipe, labels: NDArray[Any]) -> tuple[str, ...]:
+def _names(recipe: DataRecipe, labels: NDArray[Any]) -> tuple[str, ...]:
     if recipe.labels:
         return canonical_labels(recipe.labels)
     known = [label for label in FIRST_LABELS if label in labels]
     return (*known, *sorted(set(labels) - set(known)))
 
 
-def _dimensions(table: PredictionTable, name: str, recipe: TuningRecipe) -> _Truth:
+def _dimensions(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth:
     """Values scaled to run from 0 to 1."""
     low, high = recipe.dimension_range
     columns = []
@@ -228,7 +271,7 @@ def _dimensions(table: PredictionTable, name: str, recipe: TuningRecipe) -> _Tru
     return _Truth(stacked, used, {"no value": int((~used).sum())})
 
 
-def _speakers(table: PredictionTable, name: str, recipe: TuningRecipe) -> list[str]:
+def _speakers(table: PredictionTable, name: str, recipe: DataRecipe) -> list[str]:
     given = table.columns.get("speaker")
     speakers = [""] * len(table) if given is None else [str(s or "").strip() for s in given]
     unknown = [str(f) for f, who in zip(table.columns["file"], speakers, strict=True) if not who]
@@ -244,7 +287,7 @@ def _speakers(table: PredictionTable, name: str, recipe: TuningRecipe) -> list[s
 def _parts(
     table: PredictionTable,
     name: str,
-    recipe: TuningRecipe,
+    recipe: DataRecipe,
     kept: NDArray[np.intp],
     speakers: Sequence[str],
 ) -> dict[str, NDArray[np.intp]]:
@@ -291,7 +334,7 @@ def _check_speakers(
 
 
 def _chosen_parts(
-    name: str, recipe: TuningRecipe, speakers: Sequence[str]
+    name: str, recipe: DataRecipe, speakers: Sequence[str]
 ) -> dict[str, NDArray[np.intp]]:
     """Development speakers by seed; utterances where nobody is known."""
     # A row without a speaker is a speaker of its own.
@@ -315,7 +358,7 @@ def _check_parts(
     name: str,
     names: Sequence[str],
     targets: NDArray[np.intp] | NDArray[np.float32],
-    recipe: TuningRecipe,
+    recipe: DataRecipe,
 ) -> None:
     for part in ("train", "dev"):
         if not len(parts[part]):

@@ -1,10 +1,13 @@
 """Recipes that come with the package, and how a recipe is found by its name."""
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from emocli.errors import RecipeError
+from emocli.training.crossmodal import STACK, single_recipes
 from emocli.training.recipe import read_content
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -12,25 +15,34 @@ FOLDER = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True)
 class Shipped:
-    """A recipe of the package.
+    """A recipe.
 
     Attributes:
-        name: what to type.
-        path: where it is.
-        description: of the model that it gives.
+        name: what to type, or how to call it in a message.
+        path: the file that it is in.
+        content: what it says, as `tomllib` gives it.
     """
 
     name: str
     path: Path
-    description: str
+    content: Mapping[str, Any]
+
+    @property
+    def description(self) -> str:
+        """Of the model that it gives."""
+        return str(self.content.get("description", ""))
 
 
 def shipped_recipes() -> list[Shipped]:
     """All recipes of the package, by name."""
-    return [
-        Shipped(path.stem, path, str(read_content(path).get("description", "")))
-        for path in sorted(FOLDER.glob("*.toml"))
-    ]
+    found = []
+    for path in sorted(FOLDER.glob("*.toml")):
+        content = read_content(path)
+        found.append(Shipped(path.stem, path, content))
+        if path.stem == STACK:
+            singles = single_recipes(content).items()
+            found += [Shipped(name, path, each) for name, each in singles]
+    return found
 
 
 def find_recipe(name: str) -> Path:
@@ -39,10 +51,24 @@ def find_recipe(name: str) -> Path:
     Raises:
         RecipeError: it is neither. A path that has a suffix or a folder is not looked at here.
     """
+    return _find(name).path
+
+
+def open_recipe(name: str) -> Shipped:
+    """What a recipe says: that of a file, or the one of the package of that name.
+
+    Raises:
+        RecipeError: it is neither, or a file that cannot be read.
+    """
+    found = _find(name)
+    return found if found.content else Shipped(name, found.path, read_content(found.path))
+
+
+def _find(name: str) -> Shipped:
     path = Path(name)
     if path.suffix or len(path.parts) > 1 or path.is_file():
-        return path
-    known = {recipe.stem: recipe for recipe in FOLDER.glob("*.toml")}
+        return Shipped(name, path, {})
+    known = {recipe.name: recipe for recipe in shipped_recipes()}
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1)

@@ -1,0 +1,425 @@
+"""Cross-modal networks with their frozen encoders, and stacks of them, as folders for ``-m``.
+
+A folder holds the network and names its encoders, which are looked for where they were. Frames of
+each encoder are computed once for all networks of a stack.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emocli.encoder_identity import EncoderIdentity
+from emocli.errors import ModelError
+from emocli.fusion.features import SMALLEST
+from emocli.fusion.stacking import Stacking
+from emocli.fusion.storage import load_fuser
+from emocli.labels import canonical_labels
+from emocli.models.batching import plan_batches
+from emocli.models.checkpoint import Checkpoint, match_names
+from emocli.models.encoders import Encoder, content_hash, load_encoder
+from emocli.models.protocol import ModelCard
+from emocli.networks.cross_modal import CrossModalConfig, CrossModalNetwork
+from emocli.posteriors import log_softmax
+
+NETWORK_TYPE = "emocli-cross-modal"
+STACK_TYPE = "emocli-stack"
+FUSER_FILE = "fuser.safetensors"
+MODALITY = "multimodal"
+FRAMES_PER_BATCH = 20_000
+"""Frames of the longest input in a batch with padding: 160 MB of states of 1024 values."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An utterance as a multimodal model takes it.
+
+    Attributes:
+        waveform: float32 mono of shape (n_samples,).
+        text: what is said; empty where nobody spoke.
+    """
+
+    waveform: NDArray[np.float32]
+    text: str = ""
+
+    def __len__(self) -> int:
+        """Samples, by which utterances are arranged in batches."""
+        return len(self.waveform)
+
+
+class FlatNetwork(CrossModalNetwork):
+    """A cross-modal network whose inputs are one tensor after the other.
+
+    First the frames of each modality, then how many of them are valid. Gives logits alone where it
+    has no second output.
+    """
+
+    def forward(self, *values: Tensor) -> Any:  # type: ignore[override]
+        """Scores of utterances, see `CrossModalNetwork.forward`."""
+        half = len(values) // 2
+        scores = super().forward(values[:half], values[half:])
+        return scores.logits if scores.neutral is None else scores
+
+
+def padded(frames: Sequence[Sequence[NDArray[np.float32]]]) -> tuple[Tensor, ...]:
+    """Inputs of a `FlatNetwork`, on the CPU.
+
+    Args:
+        frames: of each modality, a sequence of arrays of shape (n_frames, n_channels).
+    """
+    stacked, counts = [], []
+    for own in frames:
+        lengths = [len(one) for one in own]
+        values = torch.zeros(len(own), max(lengths), own[0].shape[1])
+        for row, one in zip(values, own, strict=True):
+            row[: len(one)] = torch.from_numpy(one)
+        stacked.append(values)
+        counts.append(torch.tensor(lengths))
+    return (*stacked, *counts)
+
+
+def score_frames(
+    network: FlatNetwork, frames: Sequence[Sequence[NDArray[np.float32]]]
+) -> NDArray[np.float64]:
+    """Logits of utterances in batches of like length, shape (n_utterances, n_labels).
+
+    Args:
+        network: in evaluation mode.
+        frames: of each modality, a sequence of arrays of shape (n_frames, n_channels).
+    """
+    device = next(network.parameters()).device
+    lengths = np.max([[len(one) for one in own] for own in frames], axis=0)
+    logits = np.empty((len(lengths), network.config.n_labels))
+    most = FRAMES_PER_BATCH if network.config.masked else 1  # else padding would change results
+    batches = plan_batches(lengths.tolist(), batch_size=None, max_total=most, mixed=True)
+    for batch in batches:
+        inputs = padded([[own[i] for i in batch] for own in frames])
+        with torch.inference_mode():
+            scores = network(*(values.to(device) for values in inputs))
+        outputs = scores if isinstance(scores, Tensor) else scores.logits
+        logits[batch] = outputs.double().cpu().numpy()
+    return logits
+
+
+class Encoders:
+    """Encoders that several networks share, each loaded once and asked once for an utterance.
+
+    Args:
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        dtype: number format of the encoders: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: most utterances at once; None for a size that suits the device.
+        offline: use only what is on this machine.
+    """
+
+    def __init__(
+        self, device: str, dtype: str, batch_size: int | None = None, *, offline: bool = False
+    ) -> None:
+        self._machine = (device, dtype, batch_size, offline)
+        self._loaded: dict[str, Encoder] = {}
+
+    def load(self, facts: Mapping[str, Any], name: str) -> Encoder:
+        """The encoder that a network was trained with.
+
+        Args:
+            facts: ``encoder``, ``layer``, ``max_tokens`` and ``identity``.
+            name: of the network, for messages.
+
+        Raises:
+            ModelError: it is another one by now, or cannot be used.
+            ModelUnavailable: it is not on this machine and could not be fetched.
+        """
+        wanted = EncoderIdentity.from_facts(facts["identity"])
+        if wanted.key not in self._loaded:
+            found = self._open(facts)
+            if found.identity != wanted:
+                raise ModelError(
+                    f"{name} was trained with {wanted}, found {found.identity} as "
+                    f"{facts['encoder']}. Put the encoder back, or train again."
+                )
+            self._loaded[wanted.key] = found
+        return self._loaded[wanted.key]
+
+    def _open(self, facts: Mapping[str, Any]) -> Encoder:
+        device, dtype, batch_size, offline = self._machine
+        return load_encoder(
+            facts["encoder"],
+            layer=facts["layer"],
+            max_tokens=facts["max_tokens"],
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            offline=offline,
+        )
+
+
+class CrossModalRecognizer:
+    """A network on frozen encoders, for recordings with their texts.
+
+    Attributes:
+        card: what the model is.
+        module: the network.
+        encoders: of its inputs, in their order.
+    """
+
+    def __init__(self, card: ModelCard, module: FlatNetwork, encoders: Sequence[Encoder]) -> None:
+        self.card, self.module, self.encoders = card, module, tuple(encoders)
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether it reads what is said."""
+        return any(one.identity.modality == "text" for one in self.encoders)
+
+    @property
+    def max_seconds(self) -> float:
+        """Longest recording that its encoders take; 0 for any."""
+        return shortest_limit(self.encoders)
+
+    def logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
+        """Logits of utterances, shape (n_utterances, n_labels); see `Recognizer.logits`."""
+        if not utterances:
+            return np.empty((0, len(self.card.labels)))
+        return self.logits_of(frames_of(self.encoders, utterances))
+
+    def logits_of(self, frames: Mapping[str, Sequence[NDArray[np.float32]]]) -> NDArray[np.float64]:
+        """Logits from the frames of its encoders, which go by the keys of their identities."""
+        return score_frames(self.module, [frames[one.identity.key] for one in self.encoders])
+
+    def remarks(self, utterances: Sequence[Spoken]) -> list[str]:
+        """What its encoders do not take in of each utterance."""
+        return remarks_of(self.encoders, utterances)
+
+
+class StackRecognizer:
+    """Networks and the forests that were grown on their outputs.
+
+    Attributes:
+        card: what the model is.
+        members: the networks, in the order of the forests' features.
+        fuser: the forests.
+    """
+
+    def __init__(
+        self, card: ModelCard, members: Sequence[CrossModalRecognizer], fuser: Stacking
+    ) -> None:
+        self.card, self.members, self.fuser = card, tuple(members), fuser
+        self._encoders = tuple(
+            {one.identity.key: one for member in members for one in member.encoders}.values()
+        )
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether one of the networks reads what is said."""
+        return any(member.needs_text for member in self.members)
+
+    @property
+    def max_seconds(self) -> float:
+        """Longest recording that all encoders take; 0 for any."""
+        return shortest_limit(self._encoders)
+
+    def logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
+        """Logarithms of the forests' mean votes, shape (n_utterances, n_labels)."""
+        if not utterances:
+            return np.empty((0, len(self.card.labels)))
+        frames = frames_of(self._encoders, utterances)
+        blocks = [stacked_block(member.logits_of(frames)) for member in self.members]
+        return np.log(np.maximum(self.fuser.probs(blocks), np.finfo(np.float64).tiny))
+
+    def remarks(self, utterances: Sequence[Spoken]) -> list[str]:
+        """What the encoders do not take in of each utterance."""
+        return remarks_of(self._encoders, utterances)
+
+
+def stacked_block(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the forests see of a network: log posteriors, as `emocli fuse` gives them.
+
+    They are its logits but for a constant of each utterance.
+    """
+    return np.maximum(log_softmax(logits), np.log(SMALLEST))
+
+
+def shortest_limit(encoders: Sequence[Encoder]) -> float:
+    """Longest recording that all encoders take in seconds; 0 for any."""
+    limits = [one.max_seconds for one in encoders if one.max_seconds > 0]
+    return min(limits, default=0.0)
+
+
+def frames_of(
+    encoders: Sequence[Encoder], utterances: Sequence[Spoken]
+) -> dict[str, list[NDArray[np.float32]]]:
+    """Frames of utterances by each encoder, by the key of its identity."""
+    return {one.identity.key: one.encode(_given(one, utterances)) for one in encoders}
+
+
+def remarks_of(encoders: Sequence[Encoder], utterances: Sequence[Spoken]) -> list[str]:
+    """What encoders do not take in of each utterance, each remark once."""
+    said = [one.remarks(_given(one, utterances)) for one in encoders]
+    return ["; ".join(dict.fromkeys(filter(None, own))) for own in zip(*said, strict=True)]
+
+
+def _given(encoder: Encoder, utterances: Sequence[Spoken]) -> list[Any]:
+    """What an encoder takes of utterances."""
+    if encoder.identity.modality == "text":
+        return [one.text for one in utterances]
+    return [one.waveform for one in utterances]
+
+
+def network_facts(
+    name: str,
+    config: CrossModalConfig,
+    labels: Sequence[str],
+    encoders: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The ``config.json`` of a network.
+
+    Args:
+        name: of the model.
+        config: shape of the network.
+        labels: of the outputs.
+        encoders: of its inputs: ``encoder``, ``layer``, ``max_tokens`` and ``identity`` each.
+        facts: what else to write.
+    """
+    return {
+        "model_type": NETWORK_TYPE,
+        "name": name,
+        "labels": list(labels),
+        "sampling_rate": sampling_rate_of([one["identity"] for one in encoders], name),
+        "network": asdict(config),
+        "encoders": [dict(one) for one in encoders],
+        **facts,
+    }
+
+
+def sampling_rate_of(identities: Sequence[Mapping[str, Any]], name: str) -> int:
+    """The rate in Hz at which all encoders of recordings hear.
+
+    Raises:
+        ModelError: they do not hear at one rate.
+    """
+    rates = sorted({one["sampling_rate"] for one in identities if one["modality"] != "text"})
+    if len(rates) != 1:
+        raise ModelError(
+            f"{name}: encoders that hear at {' and '.join(map(str, rates))} Hz, expected one rate. "
+            f"Choose encoders of one rate."
+        )
+    return int(rates[0])
+
+
+def load_cross_modal(
+    checkpoint: Checkpoint, device: str, dtype: str, *, batch_size: int | None, offline: bool
+) -> CrossModalRecognizer | StackRecognizer:
+    """The network or stack of a folder, with its encoders.
+
+    Raises:
+        ModelError: the folder is damaged, or an encoder is not the one of the training.
+        ModelUnavailable: an encoder is not on this machine and could not be fetched.
+    """
+    encoders = Encoders(device, dtype, batch_size, offline=offline)
+    if checkpoint.config["model_type"] == STACK_TYPE:
+        return _load_stack(checkpoint, device, encoders)
+    return _load_network(checkpoint, device, encoders)
+
+
+def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> CrossModalRecognizer:
+    from emocli.models.devices import choose_device
+
+    content = checkpoint.config
+    try:
+        shape = CrossModalConfig.from_dict(content["network"])
+        labels = canonical_labels(content["labels"])
+        facts = content["encoders"]
+        identities = [EncoderIdentity.from_facts(one["identity"]) for one in facts]
+        fits = [one.dim for one in identities] == list(shape.n_channels)
+        if not fits or len(labels) != shape.n_labels:
+            raise ValueError("sizes that differ")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{checkpoint.name}: config.json does not describe a cross-modal network and its "
+            f"encoders. Copy the folder again, or train again."
+        ) from error
+    loaded = [encoders.load(one, checkpoint.name) for one in facts]
+    network = FlatNetwork(shape)
+    expected = {key: tuple(values.shape) for key, values in network.state_dict().items()}
+    names = match_names(checkpoint.name, checkpoint.shapes, expected)
+    tensors = checkpoint.load()
+    network.load_state_dict({key: tensors[held] for key, held in names.items()})
+    network.requires_grad_(False)
+    card = _card(checkpoint, labels, checkpoint.n_parameters, content_hash(checkpoint))
+    return CrossModalRecognizer(card, network.to(choose_device(device)).eval(), loaded)
+
+
+def _load_stack(checkpoint: Checkpoint, device: str, encoders: Encoders) -> StackRecognizer:
+    content = checkpoint.config
+    names = content.get("members")
+    if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
+        raise ModelError(
+            f"{checkpoint.name}: config.json names no members, expected those of a stack. Copy the "
+            f"folder again, or train again."
+        )
+    members = []
+    for name in names:
+        inner = Checkpoint(checkpoint.folder / Path(name).name, f"{checkpoint.name}/{name}")
+        members.append(_load_network(inner, device, encoders))
+    fuser = read_stack_fuser(checkpoint.folder / FUSER_FILE, checkpoint.name)
+    _check_fuser(fuser, members, checkpoint.name)
+    n_parameters = sum(member.card.n_parameters for member in members)
+    revision = content.get("revision", "")
+    return StackRecognizer(_card(checkpoint, fuser.labels, n_parameters, revision), members, fuser)
+
+
+def read_stack_fuser(path: Path, name: str) -> Stacking:
+    """The forests of a stack.
+
+    Raises:
+        ModelError: they are not there, or something else is.
+        FuserError: the file is damaged.
+    """
+    try:
+        fuser = load_fuser(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ModelError(
+            f"{name}: {path.name} cannot be read ({error.strerror}), expected the stack's forests. "
+            f"Copy the folder again, or train again."
+        ) from error
+    if not isinstance(fuser, Stacking):
+        raise ModelError(
+            f"{name}: {path.name} holds another fuser, expected forests. Copy the folder again, "
+            f"or train again."
+        )
+    return fuser
+
+
+def _check_fuser(fuser: Stacking, members: Sequence[CrossModalRecognizer], name: str) -> None:
+    wanted = [one.model for one in fuser.inputs]
+    found = [member.card.identifier for member in members]
+    same = all(
+        set(one.outputs) == set(member.card.labels) and one.outputs == member.card.labels
+        for one, member in zip(fuser.inputs, members, strict=False)
+    )
+    if wanted != found or not same:
+        raise ModelError(
+            f"{name}: the forests were grown on {', '.join(wanted)}, found {', '.join(found)}. "
+            f"Copy the folder again, or train again."
+        )
+
+
+def _card(
+    checkpoint: Checkpoint, labels: Sequence[str], n_parameters: int, revision: str
+) -> ModelCard:
+    content = checkpoint.config
+    return ModelCard(
+        name=str(content.get("name") or checkpoint.name),
+        revision=revision,
+        modality=MODALITY,
+        labels=tuple(labels),
+        sampling_rate=int(content.get("sampling_rate", 16000)),
+        n_parameters=n_parameters,
+        licence=str(content.get("licence", "")),
+        source=str(checkpoint.folder),
+        description=str(content.get("description", "")),
+    )

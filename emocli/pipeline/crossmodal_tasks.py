@@ -1,0 +1,186 @@
+"""Cached frames of recordings and texts as what the training loop asks for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from emocli.metrics.classification import (
+    accuracy,
+    confusion,
+    macro_f1,
+    unweighted_average_recall,
+)
+from emocli.models.cross_modal import FlatNetwork, padded, score_frames
+from emocli.networks.cross_modal import CrossModalConfig
+from emocli.training.crossmodal import NEUTRAL, CrossModalRecipe, NetworkRecipe, Source
+from emocli.training.examples import Examples
+from emocli.training.fitting import Inputs
+from emocli.training.losses import class_weights
+from emocli.training.objectives import Categorical
+from emocli.training.samplers import make_sampler
+from emocli.training.sequences import SequenceStore
+
+IN_MEMORY_BYTES = 2 << 30
+"""Frames of an encoder that are kept in memory once they were read, if all of them fit."""
+
+
+class Frames:
+    """Frames of all utterances by one encoder, read when they are wanted.
+
+    Args:
+        store: where they are.
+        facts: what a model's folder says of the encoder, its identity among it.
+    """
+
+    def __init__(self, store: SequenceStore, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
+        self._store = store
+        self._keeps = 4 * store.dim * int(store.lengths.sum()) <= IN_MEMORY_BYTES
+        self._kept: dict[int, NDArray[np.float32]] = {}
+
+    @property
+    def identity_key(self) -> str:
+        """What the frames depend on, beside the utterances."""
+        return self._store.identity.key
+
+    @property
+    def dim(self) -> int:
+        """Values per frame."""
+        return self._store.dim
+
+    def of(self, indices: NDArray[np.intp]) -> list[NDArray[np.float32]]:
+        """Frames of some utterances, each of shape (n_frames, dim)."""
+        return [self._of(int(index)) for index in indices]
+
+    def _of(self, index: int) -> NDArray[np.float32]:
+        found = self._kept.get(index)
+        if found is None:
+            found = self._store.load(index)
+            if self._keeps:
+                self._kept[index] = found
+        return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which utterances a training shows, and which judge it.
+
+    Attributes:
+        train: places among the examples.
+        dev: places among the examples.
+    """
+
+    train: NDArray[np.intp]
+    dev: NDArray[np.intp]
+
+
+class CrossModalTask:
+    """Cached frames for the loop; see `emocli.training.fitting.Task`.
+
+    Args:
+        recipe: what to train.
+        network: one of the recipe's.
+        examples: labelled utterances.
+        frames: of the encoders.
+        part: of the examples.
+    """
+
+    def __init__(
+        self,
+        recipe: CrossModalRecipe,
+        network: NetworkRecipe,
+        examples: Examples,
+        frames: Mapping[Source, Frames],
+        part: Part,
+    ) -> None:
+        self._examples, self._part = examples, part
+        self._frames = [frames[source] for source in recipe.sources(network)]
+        labels = examples.targets[part.train]
+        self.targets = torch.from_numpy(labels)
+        self.sampler = make_sampler(network.drawn, labels, examples.names, NEUTRAL)
+        has_margin = network.has_neutral_head
+        self.objective = Categorical(
+            self._class_weights(recipe, labels),
+            neutral=examples.names.index(NEUTRAL) if has_margin else None,
+        )
+        keys = " ".join(own.identity_key for own in self._frames)
+        shown = part.train.tobytes().hex() + part.dev.tobytes().hex()
+        held = (recipe.class_weights, recipe.dropout, recipe.masked, network.drawn, network.design)
+        self.identity = f"{examples.identity} {keys} {shown} {held} {recipe.heads(network)}"
+
+    def _class_weights(self, recipe: CrossModalRecipe, labels: NDArray[np.intp]) -> Tensor:
+        n_labels = len(self._examples.names)
+        counts = np.bincount(labels, minlength=n_labels)
+        if not recipe.class_weights:
+            return torch.ones(n_labels)
+        return class_weights(np.maximum(counts, 1).tolist())
+
+    def inputs(self, indices: NDArray[np.intp]) -> Inputs:
+        """Padded frames of each encoder, then how many are valid."""
+        places = self._part.train[indices]
+        return padded([own.of(places) for own in self._frames])
+
+    def score(self, network: nn.Module) -> NDArray[np.float64]:
+        """Logits for the development set as `emocli predict` would give them."""
+        return self.logits(network, self._part.dev)
+
+    def logits(self, network: Any, places: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Logits for some of the examples, shape (n_utterances, n_labels)."""
+        return score_frames(network, [own.of(places) for own in self._frames])
+
+    def figures(self, scores: NDArray[np.float64]) -> dict[str, float]:
+        """Macro-F1, UAR and accuracy on the development set."""
+        truth = self._examples.targets[self._part.dev].astype(np.intp)
+        return label_figures(truth, scores, len(self._examples.names))
+
+
+def label_figures(
+    truth: NDArray[np.intp], scores: NDArray[np.float64], n_labels: int
+) -> dict[str, float]:
+    """Macro-F1, UAR and accuracy of the highest scores.
+
+    Args:
+        truth: label index of each utterance, shape (n_utterances,).
+        scores: shape (n_utterances, n_labels).
+        n_labels: how many labels there are.
+    """
+    counts = confusion(truth, scores.argmax(1), n_labels)
+    return {
+        "macro_f1": float(macro_f1(counts)),
+        "uar": float(unweighted_average_recall(counts)),
+        "accuracy": float(accuracy(counts)),
+    }
+
+
+def network_config(
+    recipe: CrossModalRecipe, network: NetworkRecipe, dims: Sequence[int], n_labels: int
+) -> CrossModalConfig:
+    """Shape of a network.
+
+    Args:
+        recipe: what to train.
+        network: one of the recipe's.
+        dims: values per frame of each of its encoders.
+        n_labels: outputs.
+    """
+    return CrossModalConfig(
+        n_channels=tuple(dims),
+        n_labels=n_labels,
+        n_heads=recipe.heads(network),
+        n_hidden=recipe.hidden,
+        dropout=recipe.dropout,
+        neutral_head=network.has_neutral_head,
+        masked=recipe.masked,
+    )
+
+
+def new_network(config: CrossModalConfig, seed: int) -> FlatNetwork:
+    """A network with weights that the seed alone decides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FlatNetwork(config)
