@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 from itertools import chain
 from pathlib import PurePath
 from typing import Annotated
 
 import typer
 
-from emocli.cli import options
+from emocli.cli import options, resuming
 from emocli.cli.console import Talk, choose_format, complain, emit, finish
 from emocli.cli.options import OUTPUT_PANEL, DType
 from emocli.cli.places import file_places, write_text
@@ -20,14 +21,15 @@ from emocli.pipeline.transcribe import (
     DEFAULT_MODEL,
     NAME,
     Transcribed,
+    TranscriptionRun,
     load_transcriber,
     rows_of_utterances,
-    transcribe_utterances,
+    transcript_rows,
 )
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN
+from emocli.table_io import STDIN, STREAMED, TableStream
 from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
 
 
@@ -166,6 +168,8 @@ def transcribe(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    resume: resuming.Resume = True,
+    shard: resuming.ShardOption = None,
     model_dir: Annotated[
         str | None,
         typer.Option(
@@ -212,27 +216,47 @@ def transcribe(
     inputs = read_inputs(paths)
     for remark in inputs.remarks:
         talk.say(remark)
+    inputs = resuming.part_of(inputs, shard)
     files = list(dict.fromkeys(utterance.file for utterance in inputs.utterances))
     places = subtitle_places(files, output, kind) if kind in SUBTITLES else {}
     transcriber = load_transcriber(
         model, device=device, dtype=dtype.value, offline=offline, model_dir=model_dir
     )
     talk.detail(f"{transcriber.card.identifier} is loaded.")
-    with shown(talk, "recordings") as progress:
-        done = _said(transcribe_utterances(inputs.utterances, transcriber, how, detector, progress))
+    run = TranscriptionRun(inputs, transcriber, how, detector)
+    if output == STDIN and kind in STREAMED:
+        finish(_stream(run, kind, segments, talk))
+        return
+    settings = partial(run.settings, device=device, dtype=dtype.value)
+    with resuming.kept(
+        output, settings, resume=resume, makes_folders=bool(places), talk=talk
+    ) as journal:
+        with shown(talk, "recordings") as progress:
+            transcribed = list(_said(run.transcripts(progress, journal)))
+        if journal is not None:
+            transcribed = list(run.recorded(journal))
         if kind in SUBTITLES:
-            transcribed = list(done)
-            n_failed = sum(bool(one.error) for one in transcribed)
+            write_subtitles(transcribed, places, kind)
         else:
-            listed = rows_of_utterances(done, transcriber, how, segments=segments)
-            rows = list(chain.from_iterable(listed))
-            n_failed = sum(bool(row["error"]) for row in rows)
-    if kind in SUBTITLES:
-        write_subtitles(transcribed, places, kind)
-    else:
-        table = PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
-        emit(table, output, kind, prediction_table)
-    finish(n_failed)
+            listed = rows_of_utterances(transcribed, transcriber, how, segments=segments)
+            rows = chain.from_iterable(listed)
+            table = PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
+            emit(table, output, kind, prediction_table)
+    finish(sum(bool(one.error) for one in transcribed))
+
+
+def _stream(run: TranscriptionRun, kind: str, segments: bool, talk: Talk) -> int:
+    """Write rows to standard output as they come; how many recordings have none."""
+    names = run.header(segments=segments)
+    stream = TableStream(kind, names)
+    stream.write(PredictionTable.from_columns({name: [] for name in names}))
+    n_failed = 0
+    with shown(talk, "recordings") as progress:
+        for one in _said(run.transcripts(progress)):
+            rows = transcript_rows(one, run.transcriber, run.options, segments=segments)
+            stream.write(PredictionTable.from_rows(rows, folder=run.inputs.folder, name=NAME))
+            n_failed += bool(one.error)
+    return n_failed
 
 
 def _said(done: Iterator[Transcribed]) -> Iterator[Transcribed]:

@@ -6,6 +6,7 @@ after the last closing line was torn by an interruption and is made again. A row
 its utterance is: path, segment, size and time of change of its file, and what a table says of it.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -170,7 +171,8 @@ class Journal:
     def _open(self, makes_folders: bool) -> io.FileIO:
         try:
             if makes_folders:
-                os.makedirs(self._path.parent, exist_ok=True)
+                with contextlib.suppress(OSError):  # said better where the journal is opened
+                    os.makedirs(self._path.parent, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise TableError(

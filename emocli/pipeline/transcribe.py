@@ -4,8 +4,11 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +20,14 @@ from emocli.errors import EmocliError
 from emocli.models.whisper import SAMPLING_RATE, Transcriber
 from emocli.models.whisper_languages import language_code
 from emocli.pipeline.ahead import run_ahead
-from emocli.pipeline.inputs import PathLike, Utterance, read_inputs
+from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import Row
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
 from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
+
+if TYPE_CHECKING:
+    from emocli.pipeline.journal import Journal
 
 DEFAULT_MODEL = "base"
 """140 MB, and about real time on one core of a laptop."""
@@ -33,6 +39,7 @@ NAME = "the transcript"
 """What errors call the table of a run."""
 
 NO_SPEECH = "no speech"
+_STEP = "transcript"
 _OWN_COLUMNS = frozenset((*TRANSCRIPT_COLUMNS, "words", "dropped_text"))
 
 
@@ -122,9 +129,9 @@ def transcribe(
     transcriber = load_transcriber(
         model, device=device, dtype=dtype, offline=offline, model_dir=model_dir
     )
-    done = transcribe_utterances(inputs.utterances, transcriber, options, detector, progress)
+    done = TranscriptionRun(inputs, transcriber, options, detector).transcripts(progress)
     listed = rows_of_utterances(done, transcriber, options, segments=segments)
-    rows = list(chain.from_iterable(listed))
+    rows = chain.from_iterable(listed)
     return PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
 
 
@@ -150,6 +157,119 @@ def load_transcriber(
     )
 
 
+@dataclass(frozen=True)
+class TranscriptionRun:
+    """A run of a transcriber over utterances.
+
+    Attributes:
+        inputs: what to listen to.
+        transcriber: the model.
+        options: how to transcribe.
+        detector: finds speech; None listens to everything.
+    """
+
+    inputs: Inputs
+    transcriber: Transcriber
+    options: TranscribeOptions
+    detector: Detector | None = None
+
+    def transcripts(
+        self, progress: ProgressCallback | None = None, journal: "Journal | None" = None
+    ) -> Iterator[Transcribed]:
+        """Utterances with what was heard in them, in the order of the inputs.
+
+        Args:
+            progress: called with how far the run has come after each utterance.
+            journal: knows the transcripts of an earlier run, which are not made again, and gets
+                those that are made.
+
+        Raises:
+            ModelError: the model does not know the language, or cannot translate.
+            TableError: the journal cannot be written.
+        """
+        utterances = self.inputs.utterances
+        if journal is None:
+            pending = list(utterances)
+        else:
+            pending = list(chain.from_iterable(journal.pending(_STEP, utterances)))
+        done = transcribe_utterances(
+            pending,
+            self.transcriber,
+            self.options,
+            self.detector,
+            progress,
+            n_before=len(utterances) - len(pending),
+        )
+        for one in done:
+            if journal is not None:
+                journal.add(_STEP, [(one.utterance, [_plain(one)])])
+            yield one
+
+    def recorded(self, journal: "Journal") -> Iterator[Transcribed]:
+        """All transcripts of a run whose `transcripts` have gone to a journal, in their order."""
+        utterances = self.inputs.utterances
+        for utterance, row in zip(utterances, journal.rows(_STEP, utterances), strict=True):
+            yield _from_plain(utterance, row)
+
+    def header(self, *, segments: bool = False) -> list[str]:
+        """Names of the columns that the table will have, whatever is said.
+
+        Args:
+            segments: one row for each phrase.
+        """
+        carried = {name: "" for one in self.inputs.utterances for name in one.carried}
+        example = Transcribed(Utterance("-", Path(), carried=carried), None, None)
+        rows = transcript_rows(example, self.transcriber, self.options, segments=segments)
+        return list(PredictionTable.from_rows(rows).columns)
+
+    def settings(self, **machine: Any) -> dict[str, Any]:
+        """All that decides what transcripts say, as plain data.
+
+        Args:
+            machine: what else there is, such as the number format.
+        """
+        card = self.transcriber.card
+        return {
+            "version_of_emocli": version("emocli"),
+            "model": [card.identifier, card.source, card.n_parameters, card.size_bytes],
+            "voice_activity": getattr(self.detector, "__name__", ""),
+            **asdict(self.options),
+            **machine,
+        }
+
+
+def _plain(one: Transcribed) -> Row:
+    """A transcript as plain data, without the utterance."""
+    return {
+        "start": one.start,
+        "end": one.end,
+        "transcript": asdict(one.transcript),
+        "note": one.note,
+        "error": one.error,
+    }
+
+
+def _from_plain(utterance: Utterance, row: Row) -> Transcribed:
+    """What `_plain` made of a transcript."""
+    found = row["transcript"]
+    return Transcribed(
+        utterance,
+        row["start"],
+        row["end"],
+        Transcript(
+            found["language"],
+            tuple(_segment(one) for one in found["segments"]),
+            tuple(_segment(one) for one in found["dropped"]),
+        ),
+        row["note"],
+        row["error"],
+    )
+
+
+def _segment(content: dict[str, Any]) -> Segment:
+    return Segment(**{**content, "words": tuple(Word(**word) for word in content["words"])})
+
+
 def transcribe_utterances(
     utterances: Sequence[Utterance],
     transcriber: Transcriber,
@@ -157,6 +277,7 @@ def transcribe_utterances(
     detector: Detector | None,
     progress: ProgressCallback | None = None,
     *,
+    n_before: int = 0,
     n_threads: int = 2,
 ) -> Iterator[Transcribed]:
     """Transcripts in the order of the utterances, decoded ahead of the model.
@@ -168,13 +289,14 @@ def transcribe_utterances(
         detector: finds speech, see `find_detector`; None listens to everything. Digital silence
             is never listened to.
         progress: called with how far the run has come after each utterance.
+        n_before: utterances that an earlier run has done, for the progress.
         n_threads: recordings decoded at a time.
 
     Raises:
         ModelError: the model does not know the language, or cannot translate.
     """
     transcriber.check(options)
-    tally = Tally(len(utterances), progress)
+    tally = Tally(len(utterances) + n_before, progress, n_before)
     for heard in _listen(utterances, tally, n_threads):
         one = _transcribe(heard, transcriber, options, detector)
         tally.heard(len(heard.samples) / SAMPLING_RATE)

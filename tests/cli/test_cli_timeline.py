@@ -189,8 +189,8 @@ def test_tracks_of_several_recordings_need_a_folder(talk):
     )
     done = run(talk, "-f", "srt", "-o", "file/out/")
     assert done.stderr == (
-        "emocli: file/out/: cannot be written (File exists), expected a folder that exists and "
-        "may be written to. Make the folder or choose another place with -o.\n"
+        "emocli: file/out/: cannot be written (Not a directory), expected a folder that exists "
+        "and may be written to. Make the folder or choose another place with -o.\n"
     )
 
 

@@ -176,8 +176,8 @@ def test_a_folder_that_cannot_be_made(folder):
     done = run("takes", "-f", "srt", "-o", "file/subs", "--vad", "off")
     assert done.exit_code == 1
     assert done.stderr == (
-        "emocli: file/subs: cannot be made (Not a directory), expected a folder for subtitles. "
-        "Give -o another folder.\n"
+        "emocli: file/subs: cannot be written (Not a directory), expected a folder that exists "
+        "and may be written to. Make the folder or choose another place with -o.\n"
     )
 
 
@@ -256,3 +256,21 @@ def test_the_command_has_help():
     done = run("--help")
     assert done.exit_code == 0
     assert "--initial-prompt" in done.stdout
+
+
+def test_transcripts_are_kept_and_not_made_again(folder, monkeypatch):
+    whole = run("takes", "-o", "out.csv", "--vad", "off")
+    first = Path("out.csv").read_bytes()
+    monkeypatch.setattr(
+        "emocli.pipeline.transcribe._transcribe", lambda *_: pytest.fail("heard again")
+    )
+    again = run("takes", "-o", "out.csv", "--vad", "off")
+    assert (whole.exit_code, again.exit_code) == (0, 0)
+    assert again.stderr == "out.csv: 2 results are from before; --overwrite makes them anew.\n"
+    assert Path("out.csv").read_bytes() == first
+
+
+def test_streamed_transcripts_are_those_of_the_table(folder):
+    assert run("takes", "-o", "out.csv", "--vad", "off", "--segments").exit_code == 0
+    done = run("takes", "-f", "csv", "--vad", "off", "--segments")
+    assert done.stdout == Path("out.csv").read_text()
