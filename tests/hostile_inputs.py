@@ -231,7 +231,7 @@ def _fusers(name: str, folder: Path) -> Door:
     return Door(name, tuple(_fitted_fusers(folder)), lambda data, _: load_fuser(data, "fuser"))
 
 
-FUSED = ("entropy-selection", "bayes", "logistic", "stacking", "ridge")
+FUSED = ("entropy-selection", "bayes", "blend", "logistic", "stacking", "ridge")
 
 
 def _fitted_fusers(folder: Path) -> Iterator[bytes]:

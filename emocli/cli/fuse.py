@@ -64,6 +64,7 @@ class Method(StrEnum):
     ENTROPY_SELECTION = "entropy-selection"
     AUTO = "auto"
     BAYES = "bayes"
+    BLEND = "blend"
     LOGISTIC = "logistic"
     RIDGE = "ridge"
     STACKING = "stacking"
@@ -106,13 +107,14 @@ def fuse(
     ] = None,
     select_by: Annotated[
         Criterion,
-        Option(help="logistic: what decides how much to learn.", rich_help_panel=FIT_PANEL),
+        Option(help="logistic, blend: what decides how much to learn.", rich_help_panel=FIT_PANEL),
     ] = Criterion.UAR,
     balanced: Annotated[
         bool,
         Option(
             "--balanced",
-            help="logistic: learn as if all labels were equally frequent.",
+            help="logistic: learn as if all labels were equally frequent, as bayes, blend and "
+            "stacking do anyway.",
             rich_help_panel=FIT_PANEL,
         ),
     ] = False,
@@ -122,7 +124,7 @@ def fuse(
             min=0.0,
             max=2.0,
             metavar="POWER",
-            help="bayes: exponent of the text's likelihood; below 1 trusts the text less.",
+            help="bayes, blend: exponent of the text's likelihood; below 1 trusts the text less.",
             rich_help_panel=FIT_PANEL,
         ),
     ] = 1.0,
@@ -193,8 +195,10 @@ def fuse(
     Other methods learn from recordings whose emotions are known (--fit). Entropy selection keeps
     the voice's label and asks the text's sentiment where the voice is doubtful. Bayes' rule
     multiplies the voice's posterior by the likelihood of the text's answer; logistic regression,
-    ridge (for dimensions) and stacking take any models. auto is bayes for a voice and a sentiment,
-    else logistic, or ridge where there are only dimensions.
+    ridge (for dimensions) and stacking take any models. blend is the geometric mean of bayes and
+    balanced logistic regression; where speakers are known, it trusts the voice no more than the
+    speaker bears out whose voice the model knows least. auto is blend for one voice and one
+    sentiment, else logistic, or ridge where there are only dimensions.
 
     Examples:
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emocli.errors import FuserError
 from emocli.fusion.bayes import N_BINS, Bayes
+from emocli.fusion.blend import LARGEST, Blend
 from emocli.fusion.checked_json import Fields
 from emocli.fusion.entropy_selection import (
     NEVER,
@@ -37,10 +38,13 @@ FORMAT = "emocli-fuser"
 VERSION = 1
 _IN_METADATA = "fuser"
 
-AnyFuser = EntropySelection | Bayes | Logistic | Ridge | Stacking
+AnyFuser = EntropySelection | Bayes | Blend | Logistic | Ridge | Stacking
+Shared = tuple[tuple[str, ...], tuple[Input, ...], int]
+"""Labels, inputs and the number of rows."""
 _METHODS: Mapping[type, str] = {
     EntropySelection: ENTROPY_SELECTION,
     Bayes: "bayes",
+    Blend: "blend",
     Logistic: "logistic",
     Ridge: "ridge",
     Stacking: "stacking",
@@ -95,6 +99,8 @@ def load_fuser(data: bytes, name: str) -> AnyFuser:
         fuser = _load_selection(fields)
     elif method == "bayes":
         fuser = _load_bayes(fields)
+    elif method == "blend":
+        fuser = _load_blend(fields)
     elif method == "logistic":
         fuser = _load_logistic(fields)
     elif method == "ridge":
@@ -110,6 +116,8 @@ def _as_text(fuser: AnyFuser) -> str:
         own = _dump_selection(fuser)
     elif isinstance(fuser, Bayes):
         own = _dump_bayes(fuser)
+    elif isinstance(fuser, Blend):
+        own = _dump_blend(fuser)
     elif isinstance(fuser, Stacking):
         own = _dump_stacking(fuser)
     else:
@@ -257,10 +265,24 @@ def _dump_bayes(fuser: Bayes) -> dict[str, Any]:
 
 
 def _load_bayes(fields: Fields) -> Bayes:
-    labels = fields.names("labels")
-    inputs = _load_inputs(fields)
+    return _bayes_of(fields, *_load_voice_and_text(fields))
+
+
+def _load_shared(fields: Fields) -> Shared:
+    labels, inputs = fields.names("labels"), _load_inputs(fields)
+    return labels, inputs, fields.count("n_fit")
+
+
+def _load_voice_and_text(fields: Fields) -> Shared:
+    labels, inputs, n_fit = _load_shared(fields)
     if len(inputs) != 2 or inputs[0].outputs != labels or inputs[1].outputs != SENTIMENTS:
         fields.refuse("inputs", "a voice with the fuser's labels and a text with sentiments")
+    return labels, inputs, n_fit
+
+
+def _bayes_of(
+    fields: Fields, labels: tuple[str, ...], inputs: tuple[Input, ...], n_fit: int
+) -> Bayes:
     answers = fields.members("answers", SENTIMENTS)
     edges, tables = [], []
     for sentiment in SENTIMENTS:
@@ -272,13 +294,35 @@ def _load_bayes(fields: Fields) -> Bayes:
     return Bayes(
         labels=labels,
         inputs=inputs,
-        n_fit=fields.count("n_fit"),
+        n_fit=n_fit,
         edges=np.array(edges),
         log_likelihood=np.stack(tables),
         matrix=_columns(voice, "matrix", labels, len(labels)),
         bias=np.array([bias.number(label) for label in labels]),
         temper=fields.figure("temper"),
     )
+
+
+def _dump_blend(fuser: Blend) -> dict[str, Any]:
+    """Its own fields, and the members' without what they share with it."""
+    members = {"bayes": _dump_bayes(fuser.bayes), "logistic": _dump_linear(fuser.logistic)}
+    shared = {"inputs": _dump_inputs(fuser.inputs), "labels": list(fuser.labels)}
+    shared |= {"n_fit": fuser.n_fit}
+    own = {
+        name: {key: value for key, value in member.items() if key not in shared}
+        for name, member in members.items()
+    }
+    return {**shared, "discount": fuser.discount, **own}
+
+
+def _load_blend(fields: Fields) -> Blend:
+    shared = _load_voice_and_text(fields)
+    discount = fields.figure("discount", LARGEST)
+    first, second = fields.inner("bayes"), fields.inner("logistic")
+    bayes, logistic = _bayes_of(first, *shared), _logistic_of(second, *shared)
+    first.nothing_else()
+    second.nothing_else()
+    return Blend(*shared, bayes, logistic, discount)
 
 
 def _dump_linear(fuser: Logistic | Ridge) -> dict[str, Any]:
@@ -313,14 +357,19 @@ def _load_scaler(fields: Fields, n_features: int) -> Scaler:
 
 
 def _load_logistic(fields: Fields) -> Logistic:
-    labels, inputs = fields.names("labels"), _load_inputs(fields)
+    return _logistic_of(fields, *_load_shared(fields))
+
+
+def _logistic_of(
+    fields: Fields, labels: tuple[str, ...], inputs: tuple[Input, ...], n_fit: int
+) -> Logistic:
     n_features = _n_features(inputs)
     prior = fields.members("prior", labels)
     return Logistic(
         labels=labels,
         inputs=inputs,
         prior=np.array([prior.figure(label, 1.0) for label in labels]),
-        n_fit=fields.count("n_fit"),
+        n_fit=n_fit,
         scaler=_load_scaler(fields, n_features),
         coefficients=_columns(fields, "coefficients", labels, n_features + 1),
         strength=fields.figure("strength"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from emocli import posteriors
 from emocli.errors import TableError
 from emocli.fusion.bayes import Bayes, fit_bayes
+from emocli.fusion.blend import Blend, fit_blend
 from emocli.fusion.features import Input, arrange, block, input_of
 from emocli.fusion.folds import stratified_folds
 from emocli.fusion.fused import FitReport, assemble
@@ -21,10 +22,11 @@ from emocli.fusion.storage import method_of
 from emocli.table import DIMENSIONS as DIMENSION_COLUMNS
 from emocli.table import PredictionTable, listing
 
-LOGISTIC, RIDGE, STACKING, BAYES, AUTO = "logistic", "ridge", "stacking", "bayes", "auto"
-TRAINED = (AUTO, BAYES, LOGISTIC, RIDGE, STACKING)
+LOGISTIC, RIDGE, STACKING = "logistic", "ridge", "stacking"
+BAYES, BLEND, AUTO = "bayes", "blend", "auto"
+TRAINED = (AUTO, BAYES, BLEND, LOGISTIC, RIDGE, STACKING)
 
-Fuser = Bayes | Logistic | Stacking
+Fuser = Bayes | Blend | Logistic | Stacking
 """A fuser that gives posteriors."""
 
 
@@ -34,8 +36,8 @@ class FitOptions:
 
     Attributes:
         criterion: what decides between strengths of a penalty, ``uar`` or ``macro-f1``.
-        balanced: for logistic regression, give every label the same mass.
-        temper: for Bayes' rule, the exponent of the text's likelihood.
+        balanced: for logistic regression, give every label the same mass; a blend always does.
+        temper: for Bayes' rule, also in a blend, the exponent of the text's likelihood.
     """
 
     criterion: str = "uar"
@@ -76,14 +78,15 @@ class _Examples:
 def choose_method(sides: Sequence[Side]) -> str:
     """What ``auto`` means for these sides.
 
-    Bayes' rule for a voice and a sentiment, chosen on validation speakers (see
-    tests/benchmarks/fusers.py); logistic regression for other labels; ridge where there are only
-    dimensions.
+    A blend for one voice and one sentiment, chosen on validation speakers (see
+    tests/benchmarks/fusers.py); logistic regression for any other labels, be they of two voices
+    or of three tables; ridge where there are only dimensions. Whether speakers are known changes
+    how it is fitted and not which it is.
     """
     if all(not side.labels and side.dimensions for side in sides):
         return RIDGE
     n_sentiments = sum(side.is_sentiment for side in sides)
-    return BAYES if (len(sides), n_sentiments) == (2, 1) else LOGISTIC
+    return BLEND if (len(sides), n_sentiments) == (2, 1) else LOGISTIC
 
 
 def fit_labels(
@@ -102,16 +105,16 @@ def fit_labels(
         sides: aligned sides.
         truth: canonical label of each row.
         speakers: who speaks in each row; None where unknown.
-        method: ``bayes``, ``logistic`` or ``stacking``.
+        method: ``bayes``, ``blend``, ``logistic`` or ``stacking``.
         options: choices of the method.
 
     Raises:
-        TableError: too few rows, or for Bayes' rule not one side of each kind.
+        TableError: too few rows, or for Bayes' rule or a blend not one side of each kind.
         MissingDependency: stacking without scikit-learn.
     """
     for side in sides:
         check_predictions(side)
-    ordered = list(find_speech_and_text(sides)) if method == BAYES else list(sides)
+    ordered = list(find_speech_and_text(sides)) if method in (BAYES, BLEND) else list(sides)
     labels = _labels_of(ordered, truth)
     known = np.array([name in labels for name in truth], dtype=bool)
     examples = _gather(ordered, known, speakers, dimensional=False)
@@ -122,6 +125,13 @@ def fit_labels(
     fuser: Fuser
     if method == BAYES:
         fuser, held = fit_bayes(*common, speakers=examples.speakers, temper=options.temper)
+    elif method == BLEND:
+        fuser, held = fit_blend(
+            *common,
+            speakers=examples.speakers,
+            criterion=options.criterion,
+            temper=options.temper,
+        )
     elif method == STACKING:
         fuser, held = fit_stacking(*common)
     else:

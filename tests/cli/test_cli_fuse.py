@@ -217,14 +217,14 @@ def corpus(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_auto_fits_bayes_rule_and_keeps_it(corpus):
+def test_auto_fits_a_blend_and_keeps_it(corpus):
     learned = run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "f.json", "-v")
     assert learned.exit_code == 0
     assert learned.stderr == (
-        "bayes: Fitted on 40 rows.\n"
+        "blend: Fitted on 40 rows.\n"
         "Rows that took part are fused by fusers that had not seen their speakers.\n"
     )
-    assert json.loads((corpus / "f.json").read_text())["method"] == "bayes"
+    assert json.loads((corpus / "f.json").read_text())["method"] == "blend"
     again = run("speech.csv", "text.csv", "--fuser", "f.json", "--method", "auto")
     assert (again.exit_code, again.stderr) == (0, "")
     assert again.stdout != learned.stdout
@@ -241,7 +241,7 @@ def test_speakers_may_be_unknown(corpus):
     assert "fusers that had not seen their rows." in done.stderr
 
 
-@pytest.mark.parametrize("method", ["logistic", "ridge", "bayes"])
+@pytest.mark.parametrize("method", ["logistic", "ridge", "bayes", "blend"])
 def test_every_fuser_is_kept_and_used_again(corpus, method):
     options = ["--balanced", "--select-by", "macro-f1", "--temper", "0.5"]
     fit = run(
@@ -271,10 +271,10 @@ def test_another_class_mix_is_told(corpus):
 
 def test_a_fuser_of_another_method(corpus):
     run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "f.json", "-q")
-    assert "f.json holds bayes; leave out --method" in misused(
+    assert "f.json holds blend; leave out --method" in misused(
         "speech.csv", "text.csv", "--fuser", "f.json", "--method", "stacking"
     )
-    assert "bayes finds its own weights; leave out --weights" in misused(
+    assert "blend finds its own weights; leave out --weights" in misused(
         "speech.csv", "text.csv", "--fuser", "f.json", "--weights", "1,1"
     )
     assert "--truth counts what entropy-selection changed; for other methods use" in misused(

@@ -98,7 +98,7 @@ WRONG = [
     (
         ("method",),
         "mean",
-        'method is "mean", expected entropy-selection or bayes or logistic or ridge or stacking',
+        'method is "mean", expected entropy-selection or bayes or blend or logistic or ridge or stacking',
     ),
     (("emocli",), 1, "emocli is 1, expected a text"),
     (("inputs",), [], "inputs is [], expected an object"),
@@ -195,7 +195,7 @@ def test_a_damaged_field_is_named(fuser, path, value, sentence):
     [
         ("format", '"emocli-fuser"'),
         ("version", "1"),
-        ("method", "entropy-selection or bayes or logistic or ridge or stacking"),
+        ("method", "entropy-selection or bayes or blend or logistic or ridge or stacking"),
         ("emocli", "a text"),
         ("inputs", "an object"),
         ("labels", "a list of different names with angry, happy, neutral, sad among them"),
@@ -233,7 +233,7 @@ def trained_fuser(method, monkeypatch):
     return sides, fit_labels(sides, named, None, method, FitOptions(temper=0.5)).fuser
 
 
-METHODS = ["bayes", "logistic", "ridge", "stacking"]
+METHODS = ["bayes", "blend", "logistic", "ridge", "stacking"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -284,6 +284,16 @@ def test_a_matrix_is_readable(monkeypatch):
          "expected numbers above 0"),
         ("logistic", ("prior", "sad"), 2, "prior.sad is 2, expected a number from 0 to 1"),
         ("logistic", ("labels",), [], "labels is [], expected a list of different names"),
+        ("blend", ("discount",), 1.5, "discount is 1.5, expected a number from 0 to 1"),
+        ("blend", ("bayes", "temper"), -1, "bayes.temper is -1, expected a number from 0 on"),
+        ("blend", ("logistic", "mean"), [0], "logistic.mean is [0], expected 7 numbers"),
+        ("blend", ("logistic", "labels"), [], "logistic.labels is [], expected no such field"),
+        (
+            "blend",
+            ("labels",),
+            ["a", "b"],
+            "inputs is ___, expected a voice with the fuser's labels and a text with sentiments",
+        ),
         ("ridge", ("limits",), [0], "limits is [0], expected 2 numbers"),
         (
             "ridge",

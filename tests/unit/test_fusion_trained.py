@@ -337,7 +337,7 @@ def test_stacking_without_scikit_learn(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("method", ["bayes", "logistic", "stacking"])
+@pytest.mark.parametrize("method", ["bayes", "blend", "logistic", "stacking"])
 def test_fitted_fusers_beat_the_voice(speech, text, truth, named, speakers, method, small_forests):
     fitted = fit_labels([text, speech], named, speakers, method, FitOptions())
     heard = (speech.probs.argmax(axis=1) == truth).mean()
@@ -346,7 +346,7 @@ def test_fitted_fusers_beat_the_voice(speech, text, truth, named, speakers, meth
     assert fitted.report.n_used == len(truth)
     assert fitted.fuser.labels == LABELS
     table = trained_table([text, speech], fitted.fuser, apply_fuser([text, speech], fitted.fuser))
-    order = "voice,words" if method == "bayes" else "words,voice"
+    order = "voice,words" if method in ("bayes", "blend") else "words,voice"
     assert table["model"][0] == f"{method}({order})"
     np.testing.assert_allclose(table.probs.sum(axis=1), 1.0)
 
@@ -417,7 +417,7 @@ def test_dimensions_are_fused_by_ridge(rng, speakers):
 
 
 def test_what_auto_means(speech, text):
-    assert choose_method([speech, text]) == "bayes"
+    assert choose_method([speech, text]) == "blend"
     assert choose_method([speech, speech]) == "logistic"
     assert choose_method([speech, text, speech]) == "logistic"
     assert choose_method([felt("x", [0.1]), felt("y", [0.2])]) == "ridge"
