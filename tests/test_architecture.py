@@ -35,7 +35,18 @@ ALLOWED = {
     "__init__": PURE | EDGES | {"pipeline"},
     "__main__": {"cli"},
 }
-HEAVY = ("torch", "transformers", "whisper", "sklearn", "pandas", "av", "silero_vad", "pyarrow")
+HEAVY = (
+    "torch",
+    "transformers",
+    "whisper",
+    "faster_whisper",
+    "ctranslate2",
+    "sklearn",
+    "pandas",
+    "av",
+    "silero_vad",
+    "pyarrow",
+)
 
 
 def modules() -> list[Path]:

@@ -11,7 +11,7 @@ import typer
 
 from emocli.cli import options, resuming
 from emocli.cli.console import Talk, choose_format, complain, emit, finish
-from emocli.cli.options import OUTPUT_PANEL, DType
+from emocli.cli.options import OUTPUT_PANEL
 from emocli.cli.places import file_places, write_text
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table
@@ -61,6 +61,25 @@ class Detection(StrEnum):
     SILERO = "silero"
     ENERGY = "energy"
     OFF = "off"
+
+
+class Backend(StrEnum):
+    """Libraries that compute Whisper."""
+
+    AUTO = "auto"
+    OPENAI = "openai"
+    TRANSFORMERS = "transformers"
+    FASTER_WHISPER = "faster-whisper"
+
+
+class WhisperDType(StrEnum):
+    """Number formats that one or another of them can compute in."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 DECODING_PANEL = "Decoding"
@@ -180,8 +199,26 @@ def transcribe(
             rich_help_panel=options.MACHINE_PANEL,
         ),
     ] = None,
+    backend: Annotated[
+        Backend,
+        typer.Option(
+            envvar="EMOCLI_BACKEND",
+            help="Library that computes. auto is the one the checkpoint was made for; "
+            "faster-whisper takes both kinds, converts them once, and is several times as fast "
+            "on a CPU.",
+            rich_help_panel=options.MACHINE_PANEL,
+        ),
+    ] = Backend.AUTO,
     device: options.Device = "auto",
-    dtype: options.DTypeOption = DType.AUTO,
+    dtype: Annotated[
+        WhisperDType,
+        typer.Option(
+            envvar="EMOCLI_DTYPE",
+            help="Number format. auto is fp32; for faster-whisper int8 on a CPU and fp16 on a "
+            "GPU. int8 is for faster-whisper only.",
+            rich_help_panel=options.MACHINE_PANEL,
+        ),
+    ] = WhisperDType.AUTO,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -220,14 +257,19 @@ def transcribe(
     files = list(dict.fromkeys(utterance.file for utterance in inputs.utterances))
     places = subtitle_places(files, output, kind) if kind in SUBTITLES else {}
     transcriber = load_transcriber(
-        model, device=device, dtype=dtype.value, offline=offline, model_dir=model_dir
+        model,
+        backend=backend.value,
+        device=device,
+        dtype=dtype.value,
+        offline=offline,
+        model_dir=model_dir,
     )
     talk.detail(f"{transcriber.card.identifier} is loaded.")
     run = TranscriptionRun(inputs, transcriber, how, detector)
     if output == STDIN and kind in STREAMED:
         finish(_stream(run, kind, segments, talk))
         return
-    settings = partial(run.settings, device=device, dtype=dtype.value)
+    settings = partial(run.settings, backend=backend.value, device=device, dtype=dtype.value)
     with resuming.kept(
         output, settings, resume=resume, makes_folders=bool(places), talk=talk
     ) as journal:

@@ -174,7 +174,9 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def load_checkpoint(path: Path, card: ModelCard, *, size: str, device: str, fp16: bool) -> Any:
+def load_checkpoint(
+    path: Path, card: ModelCard, *, size: str, device: str, fp16: bool
+) -> OpenAIWhisper:
     """A network from a ``.pt`` checkpoint of openai-whisper.
 
     Only tensors and plain values are read from the file: a checkpoint can run no code.

@@ -76,6 +76,7 @@ def transcribe(
     beam_size: int | None = None,
     vad: str = "auto",
     model_dir: str | os.PathLike[str] | None = None,
+    backend: str = "auto",
     device: str = "auto",
     dtype: str = "auto",
     offline: bool = False,
@@ -98,8 +99,10 @@ def transcribe(
         beam_size: width of the beam search; None decodes greedily.
         vad: how speech is told from other sound: ``"auto"``, ``"silero"``, ``"energy"``, ``"off"``.
         model_dir: where openai-whisper's ``.pt`` files are; its own cache by default.
+        backend: library that computes: ``"auto"`` (the checkpoint's own), ``"openai"``,
+            ``"transformers"`` or ``"faster-whisper"``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        dtype: ``"auto"``, ``"fp32"``, ``"bf16"``, ``"fp16"``, or ``"int8"`` for faster-whisper.
         offline: use only what is on this machine.
         progress: called now and then with how far the run has come.
         remark: called with sentences on inputs that were left out or columns that were replaced.
@@ -112,7 +115,7 @@ def transcribe(
         TableError: a manifest that is not a table.
         ModelError: a model that cannot be used, or a language that it does not know.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
-        MissingDependency: silero-vad or openai-whisper is needed and not installed.
+        MissingDependency: silero-vad, openai-whisper or faster-whisper is needed and not installed.
     """
     options = TranscribeOptions(
         language=None if language is None else language_code(language),
@@ -127,7 +130,12 @@ def transcribe(
         for sentence in inputs.remarks:
             remark(sentence)
     transcriber = load_transcriber(
-        model, device=device, dtype=dtype, offline=offline, model_dir=model_dir
+        model,
+        backend=backend,
+        device=device,
+        dtype=dtype,
+        offline=offline,
+        model_dir=model_dir,
     )
     done = TranscriptionRun(inputs, transcriber, options, detector).transcripts(progress)
     listed = rows_of_utterances(done, transcriber, options, segments=segments)
@@ -138,6 +146,7 @@ def transcribe(
 def load_transcriber(
     name: str,
     *,
+    backend: str = "auto",
     device: str = "auto",
     dtype: str = "auto",
     offline: bool = False,
@@ -148,12 +157,17 @@ def load_transcriber(
     Raises:
         ModelError: a model that cannot be used.
         ModelUnavailable: it is not on this machine and could not be fetched.
-        MissingDependency: it needs openai-whisper.
+        MissingDependency: it needs openai-whisper or faster-whisper.
     """
     from emocli.models.transcribers import resolve_transcriber
 
     return resolve_transcriber(
-        name, device=device, dtype=dtype, offline=offline, model_dir=model_dir
+        name,
+        backend=backend,
+        device=device,
+        dtype=dtype,
+        offline=offline,
+        model_dir=model_dir,
     )
 
 

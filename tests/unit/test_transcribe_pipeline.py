@@ -189,9 +189,9 @@ def test_from_python(tone, monkeypatch):
     monkeypatch.setattr(pipeline, "load_transcriber", load)
     table = transcribe(tone, "tiny", vad="off", offline=True, model_dir="models")
     assert table["text"].tolist() == ["Hello there. Again."]
-    assert asked == [
-        ("tiny", {"device": "auto", "dtype": "auto", "offline": True, "model_dir": "models"})
-    ]
+    ((name, facts),) = asked
+    assert (name, facts.pop("model_dir"), facts.pop("offline")) == ("tiny", "models", True)
+    assert facts == {"backend": "auto", "device": "auto", "dtype": "auto"}
     with pytest.raises(ModelError, match="knows no Latin"):
         transcribe(tone, language="latin", vad="off")
     with pytest.raises(ModelError, match="Language 'latni' is none of the 100"):
