@@ -66,6 +66,27 @@ class FlatNetwork(CrossModalNetwork):
         return scores.logits if scores.neutral is None else scores
 
 
+def averaged(frames: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Means of groups of frames that follow one another, the last group maybe smaller.
+
+    Args:
+        frames: shape (n_frames, dim).
+        size: frames of a group.
+
+    Returns:
+        Shape (ceil(n_frames / size), dim).
+
+    Example:
+        >>> averaged(np.float32([[1], [3], [5]]), 2).tolist()
+        [[2.0], [5.0]]
+    """
+    if size == 1:
+        return frames
+    starts = np.arange(0, len(frames), size)
+    counts = np.diff([*starts, len(frames)])[:, np.newaxis]
+    return np.asarray(np.add.reduceat(frames, starts, axis=0) / counts, dtype=np.float32)
+
+
 def padded(frames: Sequence[Sequence[NDArray[np.float32]]]) -> tuple[Tensor, ...]:
     """Inputs of a `FlatNetwork`, on the CPU.
 
@@ -164,10 +185,20 @@ class CrossModalRecognizer:
         card: what the model is.
         module: the network.
         encoders: of its inputs, in their order.
+
+    Args:
+        group_sizes: frames of each encoder that are averaged, see `averaged`; 1 by default.
     """
 
-    def __init__(self, card: ModelCard, module: FlatNetwork, encoders: Sequence[Encoder]) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        module: FlatNetwork,
+        encoders: Sequence[Encoder],
+        group_sizes: Sequence[int] | None = None,
+    ) -> None:
         self.card, self.module, self.encoders = card, module, tuple(encoders)
+        self._group_sizes = tuple(group_sizes or [1] * len(self.encoders))
 
     @property
     def needs_text(self) -> bool:
@@ -187,7 +218,11 @@ class CrossModalRecognizer:
 
     def logits_of(self, frames: Mapping[str, Sequence[NDArray[np.float32]]]) -> NDArray[np.float64]:
         """Logits from the frames of its encoders, which go by the keys of their identities."""
-        return score_frames(self.module, [frames[one.identity.key] for one in self.encoders])
+        inputs = [
+            [averaged(one, size) for one in frames[encoder.identity.key]]
+            for encoder, size in zip(self.encoders, self._group_sizes, strict=True)
+        ]
+        return score_frames(self.module, inputs)
 
     def remarks(self, utterances: Sequence[Spoken]) -> list[str]:
         """What its encoders do not take in of each utterance."""
@@ -281,7 +316,8 @@ def network_facts(
         name: of the model.
         config: shape of the network.
         labels: of the outputs.
-        encoders: of its inputs: ``encoder``, ``layer``, ``max_tokens`` and ``identity`` each.
+        encoders: of its inputs: ``encoder``, ``layer``, ``max_tokens``, ``mean_of`` and
+            ``identity`` each.
         facts: what else to write.
     """
     return {
@@ -334,7 +370,8 @@ def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Cr
         labels = canonical_labels(content["labels"])
         facts = content["encoders"]
         identities = [EncoderIdentity.from_facts(one["identity"]) for one in facts]
-        fits = [one.dim for one in identities] == list(shape.n_channels)
+        sizes = [int(one["mean_of"]) for one in facts]
+        fits = min(sizes) > 0 and [one.dim for one in identities] == list(shape.n_channels)
         if not fits or len(labels) != shape.n_labels:
             raise ValueError("sizes that differ")
     except (KeyError, TypeError, ValueError) as error:
@@ -350,7 +387,7 @@ def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Cr
     network.load_state_dict({key: tensors[held] for key, held in names.items()})
     network.requires_grad_(False)
     card = _card(checkpoint, labels, checkpoint.n_parameters, content_hash(checkpoint))
-    return CrossModalRecognizer(card, network.to(choose_device(device)).eval(), loaded)
+    return CrossModalRecognizer(card, network.to(choose_device(device)).eval(), loaded, sizes)
 
 
 def _load_stack(checkpoint: Checkpoint, device: str, encoders: Encoders) -> StackRecognizer:

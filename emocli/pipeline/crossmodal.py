@@ -5,6 +5,7 @@ from outputs for speakers that the networks had not heard: each network is train
 each fold of speakers.
 """
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -229,7 +230,7 @@ def _activations(recipe: CrossModalRecipe, network: NetworkRecipe) -> int:
     lengths = [
         recipe.max_tokens
         if source.group == "text"
-        else round(EXAMPLE_SECONDS * EXAMPLE_RATES[source.group])
+        else math.ceil(EXAMPLE_SECONDS * EXAMPLE_RATES[source.group] / recipe.mean_of)
         for source in sources
     ]
     others = len(sources) - 1
@@ -314,6 +315,7 @@ def extract_features(prepared: Prepared, progress: Progress | None) -> dict[Sour
             "encoder": _lasting(source.encoder),
             "layer": "last" if is_single else recipe.layer,
             "max_tokens": recipe.max_tokens,
+            "mean_of": 1 if source.group == "text" else recipe.mean_of,
         }
         encoder = load_encoder(
             source.encoder,

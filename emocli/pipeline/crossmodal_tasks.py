@@ -15,7 +15,7 @@ from emocli.metrics.classification import (
     macro_f1,
     unweighted_average_recall,
 )
-from emocli.models.cross_modal import FlatNetwork, padded, score_frames
+from emocli.models.cross_modal import FlatNetwork, averaged, padded, score_frames
 from emocli.networks.cross_modal import CrossModalConfig
 from emocli.training.crossmodal import NEUTRAL, CrossModalRecipe, NetworkRecipe, Source
 from emocli.training.examples import Examples
@@ -34,7 +34,8 @@ class Frames:
 
     Args:
         store: where they are.
-        facts: what a model's folder says of the encoder, its identity among it.
+        facts: what a model's folder says of the encoder, its identity and how many frames are
+            averaged among it.
     """
 
     def __init__(self, store: SequenceStore, facts: Mapping[str, Any]) -> None:
@@ -46,7 +47,7 @@ class Frames:
     @property
     def identity_key(self) -> str:
         """What the frames depend on, beside the utterances."""
-        return self._store.identity.key
+        return f"{self._store.identity.key}/{self.facts['mean_of']}"
 
     @property
     def dim(self) -> int:
@@ -60,7 +61,7 @@ class Frames:
     def _of(self, index: int) -> NDArray[np.float32]:
         found = self._kept.get(index)
         if found is None:
-            found = self._store.load(index)
+            found = averaged(self._store.load(index), self.facts["mean_of"])
             if self._keeps:
                 self._kept[index] = found
         return found

@@ -85,6 +85,8 @@ class CrossModalRecipe:
         labels: emotions in the order of the outputs; empty for those of the training data.
         layer: of all encoders but those that have only one.
         max_tokens: of a text, with those that mark its ends.
+        mean_of: frames of recordings that are averaged, which makes sequences as many times
+            shorter; 1 for the encoders' own.
         hidden: units, see `emocli.networks.cross_modal.CrossModalConfig.n_hidden`.
         dropout: in training.
         prosody_heads: of the prosody's attention; all others have one.
@@ -123,6 +125,7 @@ class CrossModalRecipe:
     labels: tuple[str, ...] = ()
     layer: str = "last"
     max_tokens: int = 80
+    mean_of: int = 1
     hidden: int = 512
     dropout: float = 0.5
     prosody_heads: int = 2
@@ -309,6 +312,7 @@ def _check_numbers(recipe: CrossModalRecipe, name: str) -> None:
         (bool(recipe.networks), "networks", "empty", "one or more"),
         (len(recipe.labels) != 1, "labels", recipe.labels, "two or more, or none for all"),
         (recipe.max_tokens >= 3, "max_tokens", recipe.max_tokens, "3 or more"),
+        (recipe.mean_of >= 1, "mean_of", recipe.mean_of, "1 or more"),
         (recipe.hidden >= 1, "hidden", recipe.hidden, "1 or more"),
         (0 <= recipe.dropout < 1, "dropout", recipe.dropout, "from 0 to below 1"),
         (recipe.prosody_heads >= 1 and 2 * recipe.hidden % recipe.prosody_heads == 0,
