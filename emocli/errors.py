@@ -12,6 +12,8 @@
     ├── CorpusError             a corpus that is not where or as it should be
     ├── FeatureError            a folder of features that is damaged or of another encoder
     ├── MissingDependency       an optional package is not installed
+    ├── JudgeError              a review that cannot be made as asked
+    │   └── JudgeUnavailable    exit 4: a judge that cannot be reached or does not let us in
     └── ModelError              a checkpoint that cannot be used as asked
         └── ModelUnavailable    exit 4: a checkpoint that is not on this machine
 
@@ -68,6 +70,16 @@ class FeatureError(EmocliError):
 
 class MissingDependency(EmocliError):
     """An optional package that this operation needs is not installed."""
+
+
+class JudgeError(EmocliError):
+    """A review of labels that cannot be made as asked."""
+
+
+class JudgeUnavailable(JudgeError):
+    """A judge that cannot be reached, is not there, or does not let us in."""
+
+    exit_status = 4
 
 
 class ModelError(EmocliError):

@@ -43,6 +43,7 @@ _FIGURES = frozenset(
     (
         *("start", "end", *MEASURES, *DIMENSIONS, *DOUBTS),
         *("avg_logprob", "no_speech_prob", "compression_ratio"),
+        "judge_confidence",
     )
 )
 FIRST = 10

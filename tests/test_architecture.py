@@ -22,9 +22,10 @@ PURE = {
     "fusion",
     "metrics",
     "calibration",
+    "judging",
 }
 NETWORKS = {"networks"}
-EDGES = {"audio", "corpora", "models", "training", "table_io", "report"}
+EDGES = {"audio", "chat", "corpora", "models", "training", "table_io", "report"}
 ALLOWED = {
     **{room: PURE for room in PURE},
     "networks": PURE | NETWORKS,
@@ -140,6 +141,7 @@ def test_help_loads_no_command():
         "report",
         "features",
         "data",
+        "judge",
     ],
 )
 def test_commands_load_no_torch_before_a_model_is_needed(module):

@@ -1,0 +1,1 @@
+"""Language models behind OpenAI's protocol: questions, answers that are kept, and batches."""

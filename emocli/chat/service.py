@@ -1,0 +1,323 @@
+"""Asking a server that speaks OpenAI's protocol: many questions at a time, and patiently."""
+
+import asyncio
+import email.utils
+import json
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from emocli.chat.question import Answer, Ending, Question, read_completion
+from emocli.errors import JudgeError, JudgeUnavailable, MissingDependency
+
+if TYPE_CHECKING:
+    import openai
+
+FORMATS = ("schema", "json", "text")
+"""How the form of a reply is asked for, the strictest first; not every server knows all."""
+NO_KEY = "none"
+"""What servers without keys are sent, as the client insists on one."""
+GIVE_UP_AFTER = 5
+"""Questions in a row without an answer after which the others are not asked."""
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+LONGEST_ASKED_WAIT_SECONDS = 300.0
+"""The longest that a server may make us wait before we try again."""
+_PASSING = (408, 409, 425, 429)
+_NO_USE = {
+    401: "does not accept the key",
+    403: "does not let us in",
+    404: "knows no such model or address",
+}
+_LONGEST_SENTENCE = 200
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where questions go.
+
+    Attributes:
+        endpoint: address up to and with ``/v1``.
+        key: secret; `NO_KEY` where the server wants none.
+        timeout_seconds: after which an answer is late.
+        concurrency: questions on their way at a time.
+        retries: how often a question is asked again after a passing trouble.
+        formats: of `FORMATS`, in the order in which they are tried.
+    """
+
+    endpoint: str
+    key: str = field(default=NO_KEY, repr=False)
+    timeout_seconds: float = 60.0
+    concurrency: int = 8
+    retries: int = 5
+    formats: tuple[str, ...] = FORMATS
+
+    @property
+    def shown(self) -> str:
+        """The address without a user's name and password."""
+        parts = urlsplit(self.endpoint)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+
+    def without_key(self, text: str) -> str:
+        """A server's words on one short line, the key struck out wherever they repeat it."""
+        safe = text.replace(self.key, "[key]") if self.key != NO_KEY else text
+        line = " ".join("".join(c if c.isprintable() else " " for c in safe).split())
+        return line if len(line) <= _LONGEST_SENTENCE else line[: _LONGEST_SENTENCE - 1] + "…"
+
+
+Heard = Callable[[str, Answer], None]
+"""Takes the key of a question and its answer."""
+
+
+def ask_all(questions: Sequence[Question], server: Server, heard: Heard) -> None:
+    """Ask all questions and tell each answer as it comes.
+
+    Args:
+        questions: each once.
+        server: where they go.
+        heard: called with the key of a question and its answer.
+
+    Raises:
+        JudgeUnavailable: the server cannot be reached, refuses the key, or does not know the model.
+        MissingDependency: the client is not installed.
+    """
+    asyncio.run(_ask_all(questions, server, heard))
+
+
+def import_openai() -> Any:
+    """The module ``openai``.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        import openai
+    except ImportError:
+        raise MissingDependency(
+            "A judge cannot be asked without openai, which is not installed. "
+            'Install it with pip install "emocli[judge]".'
+        ) from None
+    return openai
+
+
+async def _ask_all(questions: Sequence[Question], server: Server, heard: Heard) -> None:
+    openai = import_openai()
+    client = openai.AsyncOpenAI(
+        base_url=server.endpoint,
+        api_key=server.key,
+        max_retries=0,  # see `_Conversation`, which waits for all questions together
+        timeout=server.timeout_seconds,
+    )
+    async with client:
+        conversation = _Conversation(client, server)
+        waiting = iter(questions)
+        workers = [
+            asyncio.create_task(conversation.work(waiting, heard))
+            for _ in range(min(server.concurrency, len(questions)))
+        ]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a request is spelled for a server.
+
+    Attributes:
+        formats: of `FORMATS`, the first is used and the others are tried if it is refused.
+        length_field: name of the field that limits the reply.
+    """
+
+    formats: tuple[str, ...]
+    length_field: str = "max_tokens"
+
+    def fields(self, question: Question) -> dict[str, Any]:
+        """The body of a request."""
+        body: dict[str, Any] = {
+            "model": question.model,
+            "messages": list(question.messages),
+            "temperature": question.temperature,
+            self.length_field: question.max_tokens,
+        }
+        if self.formats[0] == "json":
+            body["response_format"] = {"type": "json_object"}
+        if self.formats[0] == "schema":
+            named = {"name": "review", "strict": True, "schema": question.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
+        return body
+
+    def simpler(self, complaint: str) -> "Shape | None":
+        """Another spelling after a server refused this one; None if there is none."""
+        if "max_completion_tokens" in complaint and self.length_field == "max_tokens":
+            return replace(self, length_field="max_completion_tokens")
+        if len(self.formats) > 1:
+            return replace(self, formats=self.formats[1:])
+        return None
+
+
+class _Conversation:
+    """What workers share: how the server likes its requests, and how it has been doing."""
+
+    def __init__(self, client: "openai.AsyncOpenAI", server: Server) -> None:
+        self._client = client
+        self._server = server
+        self._shape = Shape(server.formats)
+        self._free_at = 0.0
+        self._n_answered = 0
+        self._in_a_row: list[str] = []
+
+    async def work(self, waiting: Iterator[Question], heard: Heard) -> None:
+        """Ask questions from a shared iterator until there are none."""
+        for question in waiting:
+            if len(self._in_a_row) >= GIVE_UP_AFTER:
+                why = f"not asked, as {GIVE_UP_AFTER} questions in a row had no answer"
+                heard(question.key, Answer(Ending.FAILED, why=why))
+                continue
+            answer = await self._ask(question)
+            self._count(answer)
+            heard(question.key, answer)
+        if self._in_a_row and not self._n_answered:
+            raise unavailable(self._server, f"gave no answer ({self._in_a_row[0]})")
+
+    def _count(self, answer: Answer) -> None:
+        if answer.ending in (Ending.LATE, Ending.FAILED):
+            self._in_a_row.append(answer.why)
+        else:
+            self._in_a_row.clear()
+            self._n_answered += 1
+
+    async def _ask(self, question: Question) -> Answer:
+        """The answer to one question, after as many attempts as it takes and may take."""
+        openai = import_openai()
+        shape, n_failed = self._shape, 0
+        while True:
+            await self._wait_for_turn()
+            try:
+                answer = await self._attempt(question, shape)
+            except (TimeoutError, openai.APITimeoutError):
+                why = f"no answer within {self._server.timeout_seconds:g} s"
+                return Answer(Ending.LATE, why=why)
+            except (openai.APIStatusError, openai.APIConnectionError) as error:
+                trouble = self._read(error)
+                simpler = shape.simpler(trouble.why) if trouble.is_about_form else None
+                if simpler is not None:
+                    shape = simpler
+                    continue
+                if trouble.answer is not None or n_failed >= self._server.retries:
+                    return trouble.answer or Answer(Ending.FAILED, why=trouble.why)
+                self._pause(trouble, n_failed)
+                n_failed += 1
+            else:
+                self._shape = shape
+                return answer
+
+    async def _attempt(self, question: Question, shape: Shape) -> Answer:
+        fields = shape.fields(question)
+        create: Callable[..., Awaitable[Any]] = (
+            self._client.chat.completions.with_raw_response.create
+        )
+        # The client's own time-out starts afresh with every byte of a server that trickles.
+        async with asyncio.timeout(self._server.timeout_seconds):
+            reply = await create(**fields)
+        try:
+            return read_completion(json.loads(reply.text))
+        except (ValueError, RecursionError):
+            return Answer(Ending.BROKEN, why="the reply is no JSON")
+
+    async def _wait_for_turn(self) -> None:
+        while (left := self._free_at - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+    def _pause(self, trouble: "_Trouble", n_failed: int) -> None:
+        """Let nobody ask for a while, as long as the server says or twice as long each time."""
+        doubled = min(FIRST_WAIT_SECONDS * 2**n_failed, LONGEST_WAIT_SECONDS)
+        wait = doubled * random.uniform(0.75, 1.25)
+        if trouble.wait_seconds is not None:
+            wait = min(trouble.wait_seconds, LONGEST_ASKED_WAIT_SECONDS)
+        self._free_at = max(self._free_at, time.monotonic() + wait)
+
+    def _read(self, error: Any) -> "_Trouble":
+        """What an error of the client means for a question.
+
+        Raises:
+            JudgeUnavailable: it means that no question will be answered.
+        """
+        status = getattr(error, "status_code", None)
+        if status is None:
+            return _Trouble(f"no connection ({type(error.__cause__ or error).__name__})")
+        code = str(getattr(error, "code", None) or "")
+        if status in _NO_USE:
+            raise unavailable(self._server, _NO_USE[status])
+        if code == "insufficient_quota":
+            raise unavailable(self._server, "says that nothing is left to spend")
+        why = f"status {status}: {self._server.without_key(_complaint(error))}"
+        if status in _PASSING or status >= 500:
+            return _Trouble(why, wait_seconds=asked_wait(error.response.headers))
+        if "content_filter" in code or "content_policy" in code:
+            return _Trouble(why, answer=Answer(Ending.REFUSED, why=why))
+        return _Trouble(why, answer=Answer(Ending.FAILED, why=why), is_about_form=True)
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """Why an attempt had no result.
+
+    Attributes:
+        why: in words.
+        answer: what that makes of the question; None if it may be asked again.
+        wait_seconds: how long the server wants to be left alone.
+        is_about_form: whether another spelling of the request might do.
+    """
+
+    why: str
+    answer: Answer | None = None
+    wait_seconds: float | None = None
+    is_about_form: bool = False
+
+
+def unavailable(server: Server, what: str) -> JudgeUnavailable:
+    """The error of a server that is of no use."""
+    return JudgeUnavailable(
+        f"{server.shown} {what}, expected a server that speaks OpenAI's protocol. "
+        f"Check --endpoint, --judge-model and the key in the environment (--key-env)."
+    )
+
+
+def check_endpoint(endpoint: str) -> str:
+    """The address, if it is one.
+
+    Raises:
+        JudgeError: it is not.
+    """
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", endpoint):
+        raise JudgeError(
+            f"--endpoint {endpoint} is no address, expected one such as http://localhost:8000/v1. "
+            f"Write it with http:// or https://."
+        )
+    return endpoint
+
+
+def asked_wait(headers: Any) -> float | None:
+    """Seconds that a ``Retry-After`` asks for, given as seconds or as a date; None without one."""
+    given = str(headers.get("retry-after") or "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", given):
+        return float(given)
+    try:
+        moment = email.utils.parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def _complaint(error: Any) -> str:
+    body = getattr(error, "body", None)
+    said = body.get("message") if isinstance(body, dict) else None
+    return str(said or error.message)
