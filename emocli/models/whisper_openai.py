@@ -13,7 +13,6 @@ import torch
 import whisper
 from numpy.typing import NDArray
 from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
-from whisper.decoding import DecodingOptions
 from whisper.model import ModelDimensions
 from whisper.timing import add_word_timestamps
 from whisper.tokenizer import Tokenizer, get_tokenizer
@@ -21,6 +20,8 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
 from emocli.models.whisper import HOP_SAMPLES, SAMPLING_RATE, Decoded, TokenSegment
+from emocli.models.whisper_decoder import Decoder, WindowStepper, openai_decoder
+from emocli.models.whisper_search import Vocabulary, search
 from emocli.transcript import Segment, TranscribeOptions, Word
 
 
@@ -90,17 +91,47 @@ class OpenAIWhisper:
         temperature: float,
     ) -> Decoded:
         """Text of a window."""
-        decoding = DecodingOptions(
-            task=options.task,
-            language=language,
+        words = self._tokenizer
+        half = self.model.dims.n_text_ctx // 2
+        before = [words.sot_prev, *prompt[-(half - 1) :]] if prompt else []
+        n_beams = options.beam_size if temperature == 0 else None
+        return search(
+            WindowStepper(self._decoder, heard, n_beams or 1),
+            [*before, *self._start(language, options.task)],
+            self._vocabulary,
             temperature=temperature,
-            beam_size=options.beam_size if temperature == 0 else None,
-            prompt=list(prompt),
-            fp16=self.fp16,
+            n_beams=n_beams,
+            max_tokens=half,
+            max_length=self.model.dims.n_text_ctx,
         )
-        with _quiet():
-            result = self.model.decode(heard, decoding)
-        return Decoded(tuple(result.tokens), result.avg_logprob, result.no_speech_prob)
+
+    def _start(self, language: str, task: str) -> list[int]:
+        """The tokens that say what is to be written."""
+        words = self._tokenizer
+        if not self.model.is_multilingual:
+            return [words.sot]
+        asked = words.transcribe if task == "transcribe" else words.translate
+        return [words.sot, words.to_language_token(language), asked]
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return openai_decoder(self.model.decoder)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        words = self._tokenizer
+        special = (words.transcribe, words.translate, words.sot, words.sot_prev, words.sot_lm)
+        suppressed = {*words.non_speech_tokens, *special, words.no_speech} - {None}
+        return Vocabulary(
+            end_of_text=words.eot,
+            start=words.sot,
+            previous=words.sot_prev,
+            no_times=words.no_timestamps,
+            no_speech=words.no_speech,
+            first_time=words.timestamp_begin,
+            suppressed=tuple(sorted(suppressed)),
+            blank=(*words.encode(" "), words.eot),
+        )
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text."""

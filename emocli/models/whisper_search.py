@@ -7,6 +7,7 @@ network.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -42,18 +43,25 @@ class Vocabulary:
     suppressed: tuple[int, ...]
     blank: tuple[int, ...]
 
+    @cached_property
+    def never_written(self) -> Tensor:
+        """Suppressed tokens and the one that asks for a text without times, as indices."""
+        return torch.tensor([*self.suppressed, self.no_times])
+
 
 class Stepper(Protocol):
     """A decoder that remembers what it was given."""
 
-    def logits(self, tokens: Tensor) -> Tensor:
-        """Logits after further tokens.
+    def logits(self, tokens: Tensor, wanted: Sequence[int]) -> Tensor:
+        """Logits after further tokens, on the CPU.
 
         Args:
-            tokens: shape (n_sequences, n_new), what follows the tokens of the calls before.
+            tokens: shape (n_sequences, n_new), what follows the tokens of the calls before; those
+                of the first call are the same for all sequences.
+            wanted: which of the new tokens to give the logits after.
 
         Returns:
-            Shape (n_sequences, n_new, n_vocabulary), float32.
+            Shape (n_sequences, n_wanted, n_vocabulary), float32.
         """
         ...
 
@@ -85,16 +93,15 @@ def search(
     """
     n_sequences = n_beams or 1
     begun = torch.tensor([list(initial)]).repeat(n_sequences, 1)  # (n_sequences, n_initial)
-    every = stepper.logits(begun)  # (n_sequences, n_initial, n_vocabulary)
-    no_speech = float("nan")
+    first = stepper.logits(begun, (list(initial).index(vocabulary.start), -1))
+    no_speech = float("nan")  # first: (n_sequences, 2, n_vocabulary)
     if vocabulary.no_speech is not None:
-        at_start = every[0, list(initial).index(vocabulary.start)]
-        no_speech = float(at_start.softmax(dim=-1)[vocabulary.no_speech])
+        no_speech = float(first[0, 0].softmax(dim=-1)[vocabulary.no_speech])
     chooser: _Greedy | _Beams = _Greedy(temperature, vocabulary.end_of_text)
     if n_beams is not None:
         chooser = _Beams(n_beams, vocabulary.end_of_text, stepper.reorder)
     written: list[list[int]] = [[] for _ in range(n_sequences)]
-    logits = every[:, -1].clone()
+    logits = first[:, -1].clone()
     for _ in range(max_tokens):
         for row, tokens in zip(logits, written, strict=True):
             apply_rules(row, tokens, vocabulary)
@@ -102,7 +109,7 @@ def search(
         if done or len(initial) + len(written[0]) > max_length:
             break
         newest = torch.tensor([tokens[-1:] for tokens in written])  # (n_sequences, 1)
-        logits = stepper.logits(newest)[:, -1].clone()
+        logits = stepper.logits(newest, (-1,))[:, -1]
     tokens, total = chooser.best(written)
     return Decoded(tuple(tokens), total / (len(tokens) + 1), no_speech)
 
@@ -120,8 +127,7 @@ def apply_rules(logits: Tensor, written: Sequence[int], vocabulary: Vocabulary) 
     """
     never = -torch.inf
     zero = vocabulary.first_time
-    logits[list(vocabulary.suppressed)] = never
-    logits[vocabulary.no_times] = never
+    logits[vocabulary.never_written] = never
     if not written:
         logits[list(vocabulary.blank)] = never
         logits[:zero] = never

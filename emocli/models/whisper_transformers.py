@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import (
-    DynamicCache,
-    EncoderDecoderCache,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperForConditionalGeneration,
@@ -28,6 +26,7 @@ from emocli.models.whisper import (
     Decoded,
     TokenSegment,
 )
+from emocli.models.whisper_decoder import Decoder, WindowStepper, transformers_decoder
 from emocli.models.whisper_languages import LANGUAGES
 from emocli.models.whisper_search import Vocabulary, search
 from emocli.models.whisper_words import share_words, smooth_attention, split_words, time_words
@@ -104,6 +103,10 @@ class TransformersWhisper:
             blank=(*self.encode(" "), end),
         )
 
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return transformers_decoder(self.model.model.decoder)
+
     def _token(self, text: str) -> int | None:
         token = self.tokenizer.convert_tokens_to_ids(text)
         known = token is not None and self.tokenizer.convert_ids_to_tokens(token) == text
@@ -144,8 +147,8 @@ class TransformersWhisper:
         """Code of the most probable language; English for a model that knows no other."""
         if not self._languages:
             return "en"
-        stepper = _Stepper(self.model, heard)
-        logits = stepper.logits(torch.tensor([[self._vocabulary.start]]))[0, 0]
+        stepper = WindowStepper(self._decoder, heard[0])
+        logits = stepper.logits(torch.tensor([[self._vocabulary.start]]), (0,))[0, 0]
         return max(self._languages, key=lambda code: float(logits[self._languages[code]]))
 
     def decode(
@@ -161,7 +164,7 @@ class TransformersWhisper:
         before = [self._vocabulary.previous, *prompt[-(half - 1) :]] if prompt else []
         n_beams = options.beam_size if temperature == 0 else None
         return search(
-            _Stepper(self.model, heard.expand(n_beams or 1, -1, -1)),
+            WindowStepper(self._decoder, heard[0], n_beams or 1),
             [*before, *self._start(language, options.task)],
             self._vocabulary,
             temperature=temperature,
@@ -239,29 +242,6 @@ class TransformersWhisper:
             return [(int(layer), int(head)) for layer, head in known]
         layers = range(config.decoder_layers // 2, config.decoder_layers)
         return [(layer, head) for layer in layers for head in range(config.decoder_attention_heads)]
-
-
-class _Stepper:
-    """The decoder over one window, with the keys and values of what it was given."""
-
-    def __init__(self, model: Any, heard: "Tensor") -> None:
-        self.model = model
-        self.heard = heard  # (n_sequences, n_audio_ctx, n_states)
-        self.cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-
-    def logits(self, tokens: "Tensor") -> "Tensor":
-        output = self.model.model.decoder(
-            input_ids=tokens.to(self.model.device),
-            encoder_hidden_states=self.heard,
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        return self.model.proj_out(output.last_hidden_state).float().cpu()
-
-    def reorder(self, sources: Sequence[int]) -> None:
-        if list(sources) != list(range(len(sources))):
-            order = torch.tensor(list(sources), device=self.model.device)
-            self.cache.reorder_cache(order)  # type: ignore[arg-type]
 
 
 def load_checkpoint(
