@@ -3,8 +3,11 @@
 Whisper hears 30 seconds at a time. The walk over a recording (where the next window starts, when
 to try again at a higher temperature, what counts as silence, how the text is cut at time tokens)
 is done here, for all libraries alike. It takes the same decisions as ``whisper.transcribe`` of
-openai-whisper 20250625 and gives the same segments, with one difference: what is dropped as
-silence is returned too, apart from the rest.
+openai-whisper 20250625 and gives the same segments, with two differences: what is dropped as
+silence is returned too, apart from the rest; and the language is the most probable one of the
+first window that somebody speaks in, as the encoder heard it for its text. The reference runs the
+encoder once more for it and hears silence instead of zeros after the end of a shorter recording;
+faster-whisper hears zeros.
 
 Source: Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision",
 section 4.5.
@@ -212,18 +215,7 @@ class WhisperTranscriber:
         self.check(options)
         with _reproducibly():
             features = self.network.features(waveform)
-            walk = _Walk(self.network, options, features, speech)
-            walk.language = options.language or self._language(features, speech)
-            return walk.run()
-
-    def _language(self, features: Any, speech: Sequence[Span] | None) -> str:
-        """The language of the first window that somebody speaks in."""
-        start = 0.0
-        if speech and speech[0][0] >= WINDOW_SECONDS:
-            start = speech[0][0]
-        first = round(start * FRAMES_PER_SECOND)
-        window = features[:, first : first + WINDOW_FRAMES]
-        return self.network.detect_language(self.network.hear(window))
+            return _Walk(self.network, options, features, speech, options.language or "").run()
 
 
 @contextmanager
@@ -267,7 +259,9 @@ class _Walk:
             self.seek += n_frames
             return
         window = self.features[:, self.seek : self.seek + n_frames]
-        decoded, temperature = self._decode(self.network.hear(window))
+        heard = self.network.hear(window)
+        self.language = self.language or self.network.detect_language(heard)
+        decoded, temperature = self._decode(heard)
         if _is_silence(decoded, self.options):
             self._drop_window(decoded, start, end)
             self.seek += n_frames

@@ -165,7 +165,7 @@ def test_segments_without_speech_are_dropped():
 
 def test_the_language_is_that_of_the_first_speech():
     _, network = walk([saying(HELLO)], 90, speech=[(35.0, 36.0)], language=None)
-    assert network.asked[0] == {"detect": 3500}
+    assert network.asked[0] == {"detect": 3000}
     transcript, network = walk([saying(HELLO)], language=None)
     assert network.asked[0] == {"detect": 0}
     assert transcript.language == network.asked[1]["in"] == "pl"
