@@ -5,7 +5,7 @@
 FOLDER is one of recordings; by default the recordings of ``tests/samples`` are copied until there
 are two hours of them, as FLAC of 16 kHz. Each run is a process of its own:
 
-    emocli predict FOLDER -m builtin -q -o TABLE
+    emocli predict FOLDER -m builtin -q -o TABLE --overwrite
 """
 
 import os
@@ -28,7 +28,19 @@ def run(folder: Path, table: Path) -> tuple[float, float, float]:
     """Seconds on the clock and of the processors, and MiB of the largest process."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "emocli", "predict", folder, "-m", "builtin", "-q", "-o", table]
+        [
+            sys.executable,
+            "-m",
+            "emocli",
+            "predict",
+            folder,
+            "-m",
+            "builtin",
+            "-q",
+            "-o",
+            table,
+            "--overwrite",
+        ]
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
