@@ -42,6 +42,11 @@ COMMANDS = {
         MORE_PANEL,
         "A model of your own, from a recipe and labels.",
     ),
+    "judge": (
+        "emocli.cli.judge:judge",
+        MORE_PANEL,
+        "Fused labels, reviewed by a language model.",
+    ),
     "report": (
         "emocli.cli.report:report",
         MORE_PANEL,

@@ -1,0 +1,445 @@
+"""``emocli judge``: a language model reviews fused labels."""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from emocli.chat.question import Question
+from emocli.chat.service import FORMATS, NO_KEY, Server, check_endpoint, import_openai
+from emocli.cli import progress
+from emocli.cli.console import Talk, choose_format, emit, finish
+from emocli.cli.declared import Argument, Misuse, Option
+from emocli.cli.judge_view import (
+    changes_view,
+    outcomes_view,
+    prompt_text,
+    review_table,
+    sweep_view,
+)
+from emocli.cli.options import (
+    MACHINE_PANEL,
+    Format,
+    Match,
+    MatchOption,
+    Output,
+    Quiet,
+    Root,
+    TruthColumn,
+    Verbose,
+)
+from emocli.errors import JudgeError
+from emocli.fusion.sides import align_truth, split_models
+from emocli.judging.conflicts import conflicts, conflicts_between
+from emocli.judging.measures import Terciles, dump_terciles, parse_terciles, terciles_of
+from emocli.judging.prompt import Case
+from emocli.judging.review import NO_ANSWER, THRESHOLDS, Review, changes_of, outcomes_of, sweep
+from emocli.pipeline import judge as judging
+from emocli.pipeline.judge import Hearing, JudgeOptions, Measurements
+from emocli.pipeline.progress import Progress
+from emocli.table import PredictionTable, listing
+from emocli.table_io import STDIN, match_tables, read_table, replacing
+
+SERVER_PANEL = "Judge"
+CHOICE_PANEL = "What is reviewed"
+TRUTH_PANEL = "What the review was worth"
+LOOK_AGAIN_SECONDS = 30.0
+
+
+class ReplyFormat(StrEnum):
+    """How the form of a reply is asked for."""
+
+    AUTO = "auto"
+    SCHEMA = "schema"
+    JSON = "json"
+    TEXT = "text"
+
+
+def judge(
+    table: Annotated[
+        str, Argument(metavar="TABLE", help="Fused predictions with text; - reads a pipe.")
+    ],
+    endpoint: Annotated[
+        str | None,
+        Option(
+            envvar="EMOCLI_ENDPOINT",
+            metavar="URL",
+            help="Server that speaks OpenAI's protocol, such as http://localhost:8000/v1. "
+            "Transcripts go there.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None,
+        Option(
+            envvar="EMOCLI_JUDGE_MODEL",
+            metavar="NAME",
+            help="Model by the server's name for it.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = None,
+    key_env: Annotated[
+        str,
+        Option(
+            metavar="NAME",
+            help="Environment variable that holds the key, if the server wants one.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = "OPENAI_API_KEY",
+    threshold: Annotated[
+        float,
+        Option(
+            min=0.0,
+            max=1.0,
+            help="A label changes only if the judge's confidence is above this.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = 0.8,
+    temperature: Annotated[
+        float, Option(min=0.0, max=2.0, help="Of the model.", rich_help_panel=SERVER_PANEL)
+    ] = 0.3,
+    max_tokens: Annotated[
+        int, Option(min=1, help="Longest reply.", rich_help_panel=SERVER_PANEL)
+    ] = 1024,
+    reply_format: Annotated[
+        ReplyFormat,
+        Option(
+            help="How the form of a reply is asked for: auto tries a schema, then JSON, then words "
+            "alone, as far as the server refuses the one before.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = ReplyFormat.AUTO,
+    batch: Annotated[
+        bool,
+        Option(
+            "--batch",
+            help="By OpenAI's Batch API. Ctrl-C leaves it; the same command takes it up again.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = False,
+    no_wait: Annotated[
+        bool,
+        Option(
+            "--no-wait",
+            help="With --batch: look once, and end with status 3 and without a table while "
+            "answers are missing.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = False,
+    only_conflicts: Annotated[
+        bool,
+        Option(
+            "--only-conflicts/--all",
+            help="Review rows on which speech and text disagree, or every row.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = True,
+    compare: Annotated[
+        list[str] | None,
+        Option(
+            metavar="TABLE",
+            help="A table that went into the fusion, to find conflicts where the fused one does "
+            "not tell. May be given several times.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = None,
+    max_calls: Annotated[
+        int | None,
+        Option(min=0, metavar="N", help="Ask at most this often.", rich_help_panel=CHOICE_PANEL),
+    ] = None,
+    min_probability: Annotated[
+        float,
+        Option(
+            min=0.0,
+            max=1.0,
+            help="Labels with a smaller posterior are not up for choice.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = 0.0,
+    turns: Annotated[
+        int,
+        Option(
+            min=0,
+            metavar="N",
+            help="Also tell the N utterances before, of the same recording; speakers become "
+            "letters.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = 0,
+    reference: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="What low and high mean, as --save-reference kept it; by default the thirds of "
+            "this table's recordings.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = None,
+    save_reference: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Keep what low and high mean in this table.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        Option(
+            "--dry-run", help="Print the prompts, and ask nobody.", rich_help_panel=CHOICE_PANEL
+        ),
+    ] = False,
+    truth: Annotated[
+        str | None,
+        Option(
+            metavar="TABLE",
+            help="What is true: tell the gain, at this and at other thresholds. The judge never "
+            "sees it.",
+            rich_help_panel=TRUTH_PANEL,
+        ),
+    ] = None,
+    truth_column: TruthColumn = "emotion",
+    match: MatchOption = Match.PATH,
+    root: Root = None,
+    concurrency: Annotated[
+        int,
+        Option(min=1, help="Questions on their way at a time.", rich_help_panel=MACHINE_PANEL),
+    ] = 8,
+    timeout: Annotated[
+        float,
+        Option(
+            min=0.001,
+            metavar="SECONDS",
+            help="After this an answer is late.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
+    ] = 60.0,
+    retries: Annotated[
+        int,
+        Option(
+            min=0,
+            help="How often to ask again when the server is busy or breaks off.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
+    ] = 5,
+    cache: Annotated[
+        Path | None,
+        Option(
+            envvar="EMOCLI_JUDGE_CACHE",
+            metavar="DIR",
+            help="Where answers are kept, so that none is paid for twice.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
+    ] = None,
+    output: Output = STDIN,
+    form: Format = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """A language model reviews fused labels.
+
+    The judge reads the transcript, how the voice sounds (level, pitch, rate, in numbers and as
+    low, medium or high), and the predicted emotion with its probabilities. It never learns the
+    file's name, who speaks, or what is true. A label changes only if the judge names another of
+    the table's labels and is surer than --threshold. An answer that is refused, late, off the list
+    or not of the right form changes nothing and is counted.
+
+    The table gets label_before, judge_label, judge_confidence, judge_reason, judge_changed and
+    judge_outcome; label is the one that counts. Posteriors and measures stay those of the fusion.
+
+    Status 3: some reviews had no answer (outcome late or failed), or rows of the table have no
+    prediction. Status 4: the server cannot be reached, refuses the key or lacks the model.
+
+    Examples:
+
+        emocli judge fused.csv --dry-run
+
+        emocli judge fused.csv --endpoint http://localhost:8000/v1 --judge-model qwen3 -o judged.csv
+    """
+    kind = choose_format(output, form.value if form else None)
+    talk = Talk(quiet=quiet, verbose=verbose)
+    if no_wait and not batch:
+        raise Misuse("--no-wait says what to do while a batch is open, and there is no --batch")
+    if not dry_run and (endpoint is None or judge_model is None):
+        raise Misuse("--endpoint and --judge-model say whom to ask; --dry-run asks nobody")
+    options = JudgeOptions(
+        judge_model or "", threshold, temperature, max_tokens, turns, min_probability
+    )
+    fused = read_table(table)
+    match_rows = partial(match_tables, match=match.value, root=root)
+    true = align_truth(fused, read_table(truth), truth_column, match_rows) if truth else None
+    rows = _rows_up(fused, compare if only_conflicts else None, match_rows, only_conflicts)
+    asked = _asked(fused, rows, options, _Sound(reference, save_reference, root), talk)
+    questions = [question for _, question in asked.values()]
+    hearing = judging.recall(questions, judging.KeptAnswers(cache or judging.default_cache()))
+    if dry_run:
+        _print_prompts(questions, hearing, len(fused), talk)
+        return
+    formats = FORMATS if reply_format is ReplyFormat.AUTO else (reply_format.value,)
+    server = Server(
+        check_endpoint(endpoint or ""),
+        os.environ.get(key_env) or NO_KEY,
+        timeout,
+        concurrency,
+        retries,
+        formats,
+    )
+    _hear(questions, hearing, server, max_calls, talk, wait=not no_wait if batch else None)
+    if hearing.n_open:
+        talk.say(f"{hearing.n_open} questions are on their way; the same command takes them up.")
+        finish(hearing.n_open)
+    reviews = judging.reviews_of(fused, asked, hearing, threshold)
+    _summarise(reviews, hearing, true, threshold, talk)
+    emit(judging.reviewed_table(fused, reviews, options.model), output, kind, review_table)
+    n_silent = sum(one.outcome in NO_ANSWER for one in reviews)
+    finish(n_silent + int(fused.failed.sum()))
+
+
+def _rows_up(
+    fused: PredictionTable,
+    compare: Sequence[str] | None,
+    match_rows: partial,
+    only_conflicts: bool,
+) -> list[int]:
+    """Rows that are up for review."""
+    up = judging.reviewable(fused)
+    if only_conflicts and compare:
+        sides = [side for path in compare for side in split_models(path, read_table(path))]
+        up &= conflicts_between(fused, sides, match_rows)
+    elif only_conflicts:
+        up &= conflicts(fused)
+    return np.flatnonzero(up).tolist()
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """Where descriptions of the sound come from and go to."""
+
+    reference: Path | None
+    save_reference: Path | None
+    root: str | None
+
+
+def _asked(
+    fused: PredictionTable, rows: Sequence[int], options: JudgeOptions, sound: _Sound, talk: Talk
+) -> dict[int, tuple[Case, Question]]:
+    """Case and question of each row that is up for review."""
+    terciles = _read_reference(sound.reference) if sound.reference else None
+    needed = range(len(fused)) if terciles is None or sound.save_reference else rows
+    with progress.shown(talk, "recordings") as shown:
+        found = judging.measure(fused, needed if rows else (), root=sound.root, progress=shown)
+    _tell_unmeasured(found, talk)
+    of_run = terciles_of(list(found.measured.values()))
+    if sound.save_reference:
+        with replacing(str(sound.save_reference)) as stream:
+            stream.write(dump_terciles(of_run).encode())
+    cases = judging.cases(fused, rows, found, terciles or of_run, options)
+    return {
+        row: (case, judging.question_of(case, options))
+        for row, case in zip(rows, cases, strict=True)
+    }
+
+
+def _read_reference(path: Path) -> Terciles:
+    try:
+        return parse_terciles(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise JudgeError(
+            f"{path}: cannot be read ({reason}), expected what --save-reference wrote. "
+            f"Check the path."
+        ) from None
+
+
+def _tell_unmeasured(found: Measurements, talk: Talk) -> None:
+    if not found.failed:
+        return
+    n_all = len(found.failed) + len(found.measured)
+    first = next(iter(found.failed.values()))
+    talk.warn(
+        f"{len(found.failed)} of {n_all} recordings could not be measured. The first: {first}"
+    )
+    for reason in found.failed.values():
+        talk.detail(reason)
+
+
+def _print_prompts(
+    questions: Sequence[Question], hearing: Hearing, n_rows: int, talk: Talk
+) -> None:
+    once = list({question.key: question for question in questions}.values())
+    sys.stdout.write(prompt_text(once))
+    talk.say(
+        f"{len(once)} prompts for {len(questions)} of {n_rows} rows, of which {hearing.n_before} "
+        f"have an answer in the cache. Nobody was asked."
+    )
+
+
+def _hear(
+    questions: Sequence[Question],
+    hearing: Hearing,
+    server: Server,
+    max_calls: int | None,
+    talk: Talk,
+    *,
+    wait: bool | None,
+) -> None:
+    """Ask; ``wait`` is None for questions one by one, else whether to wait for batches."""
+    if judging.unanswered(questions, hearing):
+        import_openai()  # says at once that it is missing
+    with progress.shown(talk, "questions") as shown:
+
+        def pause(state: Progress) -> None:
+            if shown is not None:
+                shown(state)
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+        try:
+            if wait is None:
+                judging.hold(questions, hearing, server, max_calls=max_calls, progress=shown)
+            else:
+                again = pause if wait else None
+                judging.hold_in_batches(
+                    questions, hearing, server, max_calls=max_calls, pause=again
+                )
+        except KeyboardInterrupt:
+            talk.warn("interrupted; answers that came are kept, and the same command goes on.")
+            raise
+
+
+def _summarise(
+    reviews: Sequence[Review],
+    hearing: Hearing,
+    truth: Sequence[str] | None,
+    threshold: float,
+    talk: Talk,
+) -> None:
+    """Say what became of the labels, and with the truth what that was worth."""
+    n_up = sum(one.outcome is not None for one in reviews)
+    changes = changes_of(reviews, truth)
+    n_changed = sum(tally.n for tally in changes.values())
+    kept = f", {hearing.n_before} answers from the cache" if hearing.n_before else ""
+    left = f", {hearing.n_left} questions left by --max-calls" if hearing.n_left else ""
+    talk.say(f"{n_up} of {len(reviews)} rows reviewed, {n_changed} labels changed{kept}{left}.")
+    if n_up:
+        talk.show(outcomes_view(outcomes_of(reviews)))
+    if changes:
+        talk.show(changes_view(changes))
+    _tell_reasons(hearing, talk)
+    if truth is not None:
+        thresholds = sorted({*THRESHOLDS, threshold})
+        talk.show(sweep_view(sweep(reviews, truth, [math.inf, *thresholds]), threshold))
+
+
+def _tell_reasons(hearing: Hearing, talk: Talk) -> None:
+    """The first few different reasons why there was no answer."""
+    reasons = dict.fromkeys(one.why for one in hearing.answers.values() if one.why)
+    if reasons:
+        talk.say(f"Without an opinion: {listing(reasons)}.")

@@ -1,0 +1,413 @@
+"""Review of fused labels: rows become questions, answers become labels or leave them alone."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emocli.audio.decode import read_waveform
+from emocli.audio.prosody import describe_prosody
+from emocli.chat.batches import run_batches
+from emocli.chat.kept import KeptAnswers
+from emocli.chat.question import Answer, Ending, Question
+from emocli.chat.service import Server, ask_all
+from emocli.errors import AudioError, JudgeError, MissingDependency
+from emocli.judging import prompt
+from emocli.judging.measures import Measured, Terciles, describe
+from emocli.judging.prompt import Case, Turn
+from emocli.judging.reply import Fault, parse_reply
+from emocli.judging.review import Outcome, Review, decide
+from emocli.pipeline.inputs import Utterance, read_inputs
+from emocli.pipeline.progress import Progress, ProgressCallback, Tally
+from emocli.table import PredictionTable, listing
+
+SAMPLING_RATE = 16000
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_FAULTS = {
+    Ending.REFUSED: Fault.REFUSED,
+    Ending.BROKEN: Fault.MALFORMED,
+    Ending.LATE: Fault.LATE,
+    Ending.FAILED: Fault.FAILED,
+}
+BEFORE, OPINION = "label_before", "judge_label"
+CONFIDENCE, REASON = "judge_confidence", "judge_reason"
+OUTCOME, CHANGED = "judge_outcome", "judge_changed"
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """How utterances are put to the judge.
+
+    Attributes:
+        model: name by which the server knows it.
+        threshold: confidence above which a label changes, from 0 to 1.
+        temperature: of the model.
+        max_tokens: longest reply.
+        turns: how many utterances of the same recording before each one are told as well.
+        min_probability: labels of a smaller posterior are not up for choice.
+    """
+
+    model: str
+    threshold: float = 0.8
+    temperature: float = 0.3
+    max_tokens: int = 1024
+    turns: int = 0
+    min_probability: float = 0.0
+
+
+def default_cache() -> Path:
+    """``emocli/judge`` in the user's cache folder, which ``XDG_CACHE_HOME`` may name."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "emocli" / "judge"
+
+
+def reviewable(table: PredictionTable) -> NDArray[np.bool_]:
+    """Rows with a label that a judge could confirm or change, shape (n_rows,).
+
+    Raises:
+        JudgeError: the table has no transcripts, or no labels to choose from.
+    """
+    if "text" not in table:
+        raise JudgeError(
+            f"No column text among {listing(table.columns)}, expected transcripts. "
+            f"Fuse with a table that has them, as emocli transcribe writes it."
+        )
+    labels = known_labels(table)
+    if len(labels) < 2:
+        raise JudgeError(
+            f"The table knows {', '.join(labels) or 'no label'}, expected two labels or more to "
+            f"choose from. Give a table with p_ columns, as emocli fuse writes it."
+        )
+    return np.asarray((table.column("label") != "") & ~table.failed, dtype=bool)
+
+
+def known_labels(table: PredictionTable) -> tuple[str, ...]:
+    """Labels with a posterior, else those that some row has."""
+    return table.labels or tuple(dict.fromkeys(label for label in table.column("label") if label))
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The sound of the rows of a table.
+
+    Attributes:
+        measured: by row; rows that were not measured are missing.
+        failed: why a recording could not be measured, by its row.
+    """
+
+    measured: Mapping[int, Measured] = field(default_factory=dict)
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+
+def measure(
+    table: PredictionTable,
+    rows: Sequence[int],
+    *,
+    root: str | None = None,
+    progress: ProgressCallback | None = None,
+) -> Measurements:
+    """Level, pitch and rate of the recordings of rows.
+
+    Args:
+        table: with ``file``, and ``start`` and ``end`` of segments.
+        rows: indices.
+        root: folder that relative paths start from; the table's own by default.
+        progress: called after each recording.
+    """
+    located = replace(table, folder=root) if root is not None else table
+    known = {_key(one): one for one in read_inputs(located).utterances}
+    tally = Tally(len(rows), progress)
+    measured: dict[int, Measured] = {}
+    failed: dict[int, str] = {}
+    for row in rows:
+        key = _key_of_row(table, row)
+        # One recording under two spellings of its path is one utterance to `read_inputs`.
+        utterance = known.get(key) or Utterance(key[0], Path(located.folder, key[0]), *key[1:])
+        try:
+            measured[row] = _measured(utterance, table["text"][row])
+            tally.heard(measured[row]["duration_seconds"])
+        except (AudioError, MissingDependency) as error:
+            failed[row] = str(error)
+        tally.finished(failed=row in failed)
+        tally.report()
+    return Measurements(measured, failed)
+
+
+_Key = tuple[str, float | None, float | None]
+
+
+def _key(one: Utterance) -> _Key:
+    return one.file, one.start, one.end
+
+
+def _key_of_row(table: PredictionTable, row: int) -> _Key:
+    times = (float(table.column(name)[row]) for name in ("start", "end"))
+    start, end = (None if math.isnan(value) else value for value in times)
+    return table["file"][row].replace(os.sep, "/"), start, end
+
+
+def _measured(utterance: Utterance, text: str) -> dict[str, float]:
+    waveform = read_waveform(
+        utterance.path,
+        SAMPLING_RATE,
+        start=utterance.start,
+        stop=utterance.end,
+        name=utterance.file,
+    )
+    found = describe_prosody(waveform.samples, SAMPLING_RATE, text)
+    return {**asdict(found), "pitch_range_hz": found.pitch_range_hz}
+
+
+def cases(
+    table: PredictionTable,
+    rows: Sequence[int],
+    sound: Measurements,
+    terciles: Terciles,
+    options: JudgeOptions,
+) -> list[Case]:
+    """What the judge may know of each row: never its file, its speaker's name or its truth."""
+    before = _earlier(table) if options.turns else {}
+    letters = _letters(table)
+    found = _posteriors(table, rows)
+    return [
+        Case(
+            transcript=table["text"][row],
+            sound=describe(sound.measured.get(row), terciles),
+            label=table["label"][row],
+            posterior=posterior,
+            labels=_choices(posterior, table["label"][row], options.min_probability)
+            or known_labels(table),
+            speaker=letters[row],
+            turns=tuple(
+                Turn(letters[other], table["text"][other])
+                for other in before.get(row, [])[-options.turns :]
+            ),
+        )
+        for row, posterior in zip(rows, found, strict=True)
+    ]
+
+
+def _posteriors(table: PredictionTable, rows: Sequence[int]) -> list[dict[str, float]]:
+    """Probability by label of each row, without labels that are not in the row's set."""
+    return [
+        {label: p for label, p in zip(table.labels, values, strict=True) if not math.isnan(p)}
+        for values in table.probs[list(rows)].tolist()
+    ]
+
+
+def _choices(posterior: Mapping[str, float], own: str, min_probability: float) -> tuple[str, ...]:
+    """What the judge may answer: the row's labels that are likely enough, and its own."""
+    return tuple(name for name, p in posterior.items() if p >= min_probability or name == own)
+
+
+def _earlier(table: PredictionTable) -> dict[int, list[int]]:
+    """Rows of the same recording that begin before each row, in order of time."""
+    by_file: dict[str, list[int]] = {}
+    starts = table.column("start")
+    for row in np.argsort(starts, kind="stable").tolist():
+        if not math.isnan(starts[row]):
+            by_file.setdefault(table["file"][row], []).append(row)
+    return {
+        row: [other for other in rows[:place] if starts[other] < starts[row]]
+        for rows in by_file.values()
+        for place, row in enumerate(rows)
+    }
+
+
+def _letters(table: PredictionTable) -> list[str]:
+    """A letter for the speaker of each row, given anew in each recording; empty where unknown."""
+    given: dict[str, dict[str, str]] = {}
+    letters = []
+    for file, speaker in zip(table["file"], table.column("speaker"), strict=True):
+        known = given.setdefault(file, {})
+        if speaker and speaker not in known:
+            place = len(known)
+            known[speaker] = _LETTERS[place % 26] + (str(place // 26) if place >= 26 else "")
+        letters.append(known[speaker] if speaker else "")
+    return letters
+
+
+def question_of(case: Case, options: JudgeOptions) -> Question:
+    """The request about a case."""
+    return Question(
+        model=options.model,
+        messages=prompt.messages(case, options.threshold),
+        schema=prompt.schema(case.labels),
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+    )
+
+
+@dataclass
+class Hearing:
+    """Answers to the questions of a run, those of earlier runs among them.
+
+    Attributes:
+        answers: by key of the question.
+        kept: where answers outlive the run.
+        n_before: questions that an earlier run had an answer to.
+        n_left: questions beyond the limit, that nobody was asked.
+        n_open: questions on batches that have not ended.
+    """
+
+    kept: KeptAnswers
+    answers: dict[str, Answer] = field(default_factory=dict)
+    n_before: int = 0
+    n_left: int = 0
+    n_open: int = 0
+
+    def hear(self, key: str, answer: Answer) -> None:
+        """Take an answer, and keep it if it was paid for."""
+        self.answers[key] = answer
+        if answer.is_paid:
+            self.kept.keep(key, answer)
+
+
+def recall(questions: Sequence[Question], kept: KeptAnswers) -> Hearing:
+    """The answers that are there already."""
+    hearing = Hearing(kept)
+    for key in dict.fromkeys(question.key for question in questions):
+        found = kept.find(key)
+        if found is not None:
+            hearing.answers[key] = found
+    hearing.n_before = len(hearing.answers)
+    return hearing
+
+
+def unanswered(questions: Sequence[Question], hearing: Hearing) -> list[Question]:
+    """Questions without an answer, each once."""
+    return list({one.key: one for one in questions if one.key not in hearing.answers}.values())
+
+
+def hold(
+    questions: Sequence[Question],
+    hearing: Hearing,
+    server: Server,
+    *,
+    max_calls: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Ask what has no answer yet, and keep each answer as it comes.
+
+    Args:
+        questions: of all rows, the same one maybe several times.
+        hearing: takes the answers.
+        server: where questions go.
+        max_calls: ask no more than this many.
+        progress: called after each answer.
+
+    Raises:
+        JudgeUnavailable: the server cannot be reached, or is of no use.
+        JudgeError: answers cannot be kept.
+        MissingDependency: the client is not installed.
+    """
+    open_ = unanswered(questions, hearing)
+    asked = open_[:max_calls]
+    hearing.n_left = len(open_) - len(asked)
+    tally = Tally(len(asked) + hearing.n_before, progress, hearing.n_before)
+
+    def heard(key: str, answer: Answer) -> None:
+        hearing.hear(key, answer)
+        tally.finished(failed=answer.ending is not Ending.ANSWERED)
+        tally.report()
+
+    if asked:
+        tally.report()
+        ask_all(asked, server, heard)
+
+
+def hold_in_batches(
+    questions: Sequence[Question],
+    hearing: Hearing,
+    server: Server,
+    *,
+    max_calls: int | None = None,
+    pause: Callable[[Progress], None] | None = None,
+) -> None:
+    """Submit what has no answer yet as batches, or take up those of an earlier run.
+
+    Args:
+        questions: of all rows, the same one maybe several times.
+        hearing: takes the answers.
+        server: where questions go.
+        max_calls: submit no more than this many.
+        pause: called with how far the run has come before each further look; None to look once.
+
+    Raises:
+        JudgeUnavailable: the server cannot be reached, or is of no use.
+        JudgeError: it has no batches or refuses one, or answers cannot be kept.
+        MissingDependency: the client is not installed.
+    """
+    open_ = unanswered(questions, hearing)
+    asked = open_[:max_calls]
+    hearing.n_left = len(open_) - len(asked)
+    n_all = len(asked) + hearing.n_before
+
+    def wait(n_open: int) -> None:
+        if pause is not None:
+            done = max(0, n_all - n_open)
+            pause(Progress(done, n_all, n_before=hearing.n_before))
+
+    if asked:
+        folder = hearing.kept.folder / "batches"
+        hearing.n_open = run_batches(
+            asked, server, folder, hearing.hear, pause=wait if pause else None
+        )
+
+
+def reviews_of(
+    table: PredictionTable,
+    asked: Mapping[int, tuple[Case, Question]],
+    hearing: Hearing,
+    threshold: float,
+) -> list[Review]:
+    """What became of each row.
+
+    Args:
+        table: the fused rows.
+        asked: case and question of each row that was up for review.
+        hearing: the answers.
+        threshold: confidence above which a label changes.
+    """
+    return [
+        _review(label, *asked[row], hearing, threshold) if row in asked else Review(label)
+        for row, label in enumerate(table["label"].tolist())
+    ]
+
+
+def _review(
+    before: str, case: Case, question: Question, hearing: Hearing, threshold: float
+) -> Review:
+    answer = hearing.answers.get(question.key)
+    if answer is None:
+        return Review(before, outcome=Outcome.NOT_ASKED)
+    if answer.ending is not Ending.ANSWERED:
+        return decide(before, _FAULTS[answer.ending], threshold)
+    return decide(before, parse_reply(answer.text, case.labels), threshold)
+
+
+def reviewed_table(
+    table: PredictionTable, reviews: Sequence[Review], model: str
+) -> PredictionTable:
+    """The table with the labels that count, and what the judge said.
+
+    Posteriors, and what is computed from them, stay those of the fusion: a judge gives no
+    posterior, so a changed label need not be the most probable one.
+    """
+    opinions = [one.found if not isinstance(one.found, Fault) else None for one in reviews]
+    return table.with_columns(
+        {
+            "model": [f"judge({name},{model})" for name in table.column("model").tolist()],
+            "label": [one.after for one in reviews],
+            BEFORE: [one.before for one in reviews],
+            OPINION: [one.label if one else "" for one in opinions],
+            CONFIDENCE: [one.confidence if one else math.nan for one in opinions],
+            REASON: [one.reason if one else "" for one in opinions],
+            CHANGED: [one.change for one in reviews],
+            OUTCOME: [one.outcome.value if one.outcome else "" for one in reviews],
+        }
+    )
