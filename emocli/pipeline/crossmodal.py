@@ -178,18 +178,18 @@ def prepare_crossmodal(
 
 
 def with_texts(table: PredictionTable) -> PredictionTable:
-    """A table with a column ``text``, where need be from files beside the recordings.
+    """A table with a column ``text``, read from files beside the recordings if it has none.
 
     A row without any text has an empty one.
     """
+    if "text" in table.columns:
+        return table
     return table.with_columns({"text": [_text_of(row, table.folder) for row in table.rows()]})
 
 
 def _text_of(row: Mapping[str, Any], folder: str) -> str:
-    carried = {"text": row["text"]} if row.get("text") else {}
-    utterance = Utterance(row["file"], Path(folder, row["file"]), carried=carried)
     try:
-        return find_text(utterance).strip()
+        return find_text(Utterance(row["file"], Path(folder, row["file"]))).strip()
     except MissingText:
         return ""
 

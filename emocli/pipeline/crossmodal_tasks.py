@@ -21,7 +21,7 @@ from emocli.training.crossmodal import NEUTRAL, CrossModalRecipe, NetworkRecipe,
 from emocli.training.examples import Examples
 from emocli.training.fitting import Inputs
 from emocli.training.losses import class_weights
-from emocli.training.objectives import Categorical
+from emocli.training.objectives import Categorical, Objective
 from emocli.training.samplers import make_sampler
 from emocli.training.sequences import SequenceStore
 
@@ -101,11 +101,11 @@ class CrossModalTask:
     ) -> None:
         self._examples, self._part = examples, part
         self._frames = [frames[source] for source in recipe.sources(network)]
-        labels = examples.targets[part.train]
+        labels = examples.targets[part.train].astype(np.intp)
         self.targets = torch.from_numpy(labels)
         self.sampler = make_sampler(network.drawn, labels, examples.names, NEUTRAL)
         has_margin = network.has_neutral_head
-        self.objective = Categorical(
+        self.objective: Objective = Categorical(
             self._class_weights(recipe, labels),
             neutral=examples.names.index(NEUTRAL) if has_margin else None,
         )

@@ -22,8 +22,10 @@ from emocli.pipeline.scoring import (
     remarks,
     score,
 )
-from emocli.pipeline.texts import NO_WORDS, Read, read_text
+from emocli.pipeline.texts import Read, read_text
 
+WORDLESS = "without words"
+"""Unlike the rows of text models with "no words", such rows have a prediction, by the voice."""
 AHEAD_SECONDS = 600.0
 """Seconds of audio that may wait for a model: 38 MB at 16 kHz."""
 
@@ -153,7 +155,7 @@ def _rows(heard: Sequence[Heard], recognizer: Recognizer, batch_size: int | None
     for one, error in zip(heard, errors, strict=True):
         utterance = one.read.utterance
         result = error if error else about(utterance, next(found))
-        silent = NO_WORDS if needs_text and not error and not one.read.text else ""
+        silent = WORDLESS if needs_text and not error and not one.read.text else ""
         notes = () if error else (one.note, silent, next(said))
         rows.append(
             prediction_row(utterance, card, result, start=one.start, end=one.end, notes=notes)
