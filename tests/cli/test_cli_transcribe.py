@@ -101,6 +101,24 @@ def test_options_reach_the_model(folder, fake):
     assert not options.condition_on_previous_text
 
 
+def test_the_machine_is_asked_for(folder, monkeypatch):
+    asked = []
+
+    def load(name, **facts):
+        asked.append((name, facts["backend"], facts["device"], facts["dtype"]))
+        return FakeTranscriber()
+
+    monkeypatch.setattr("emocli.cli.transcribe.load_transcriber", load)
+    run("takes", "--vad", "off")
+    machine = ("--backend", "faster-whisper", "--dtype", "int8", "--device", "cpu")
+    run("takes", "--vad", "off", "-m", "small", *machine)
+    assert asked == [
+        ("base", "auto", "auto", "auto"),
+        ("small", "faster-whisper", "cpu", "int8"),
+    ]
+    assert run("takes", "--backend", "whisper.cpp").exit_code == 2
+
+
 def test_defaults_are_those_of_the_reference(folder, fake):
     run("takes", "--vad", "off")
     (options,) = fake.options
