@@ -151,7 +151,8 @@ def train(
         return
     if dry_run:
         raise Misuse(
-            "only recipes that fine-tune or are cross-modal have a plan to print", hint="--dry-run"
+            "only recipes that fine-tune have a plan to print, and cross-modal ones",
+            hint="--dry-run",
         )
     folder = None if data is None else Path(data)
     if is_text_recipe(path):
