@@ -132,7 +132,8 @@ def test_a_kind_that_is_unknown(tmp_path):
     assert error_of(lambda: registry.resolve(str(tmp_path))) == (
         f"{tmp_path}: config.json says model_type 'gpt2', expected one of bert, camembert, "
         "data2vec-audio, deberta, deberta-v2, distilbert, electra, emocli-compact, "
-        "emocli-cross-modal, emocli-hashed-text, emocli-stack, hubert, roberta, ser, sew, sew-d, unispeech, unispeech-sat, "
+        "emocli-cross-modal, emocli-hashed-text, emocli-stack, hubert, roberta, ser, sew, sew-d, "
+        "unispeech, unispeech-sat, "
         "wav2vec2, wav2vec2-bert, wav2vec2-conformer, wavlm, whisper, xlm-roberta. Use a "
         "checkpoint of one of these."
     )
