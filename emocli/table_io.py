@@ -5,20 +5,33 @@ Reading is generous: any table with a ``file`` column will do, label names may b
 index. Writing is strict: UTF-8, a header, one row a line, figures with nine significant digits.
 """
 
+import codecs
 import csv
 import io
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from emocli.errors import MissingDependency, TableError
 from emocli.labels import canonical_label
-from emocli.table import PROBABILITY_PREFIX, Join, Key, PredictionTable, is_figure, join, listing
+from emocli.table import (
+    PROBABILITY_PREFIX,
+    Column,
+    Join,
+    Key,
+    PredictionTable,
+    is_figure,
+    join,
+    listing,
+)
 
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet")
 STREAMED = ("csv", "tsv", "jsonl")
@@ -93,7 +106,7 @@ def parse_columns(
         TableError: the content is empty or not a table.
         MissingDependency: Parquet without pyarrow.
     """
-    if not data.strip():
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise TableError(
             f"{name}: empty, expected a table with a header line. "
             f"Check that the command before it succeeded."
@@ -123,21 +136,63 @@ def write_table(table: PredictionTable, destination: str, kind: str) -> None:
         _WRITERS[kind](table, stream)
 
 
+_FORMULA = re.compile(r"[=+\-@\t\r\n]")
+"""How a cell starts that spreadsheets take for something to compute."""
+
+
+def without_formulas(table: PredictionTable) -> PredictionTable:
+    """A table whose texts no spreadsheet takes for formulas.
+
+    An apostrophe is put before texts and names of columns that start with ``=``, ``+``, ``-``,
+    ``@``, a tab or a line break. Numbers stay as they are, negative ones too.
+    """
+    return PredictionTable(
+        {
+            _as_text_cell(name): values
+            if is_figure(name)
+            else _texts([_as_text_cell(value) for value in values])
+            for name, values in table.columns.items()
+        },
+        table.folder,
+    )
+
+
+def _texts(values: Sequence[str]) -> Column:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _as_text_cell(text: str) -> str:
+    if not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
 class TableStream:
     """A table that is written to standard output piece by piece.
 
     Args:
         kind: ``"csv"``, ``"tsv"`` or ``"jsonl"``, see `STREAMED`.
         names: columns of the whole table.
+        csv_safe: let no spreadsheet take texts for formulas, see `without_formulas`; there is
+            nothing to guard in JSON Lines.
     """
 
-    def __init__(self, kind: str, names: Sequence[str]) -> None:
+    def __init__(self, kind: str, names: Sequence[str], *, csv_safe: bool = False) -> None:
         self._kind, self._names, self._begun = kind, list(names), False
+        self._csv_safe = csv_safe and kind != "jsonl"
 
     def write(self, table: PredictionTable) -> None:
         """Write some rows, which whoever reads has at once."""
         columns = {name: table.column(name) for name in self._names}
         piece, stream = PredictionTable(columns, table.folder), sys.stdout.buffer
+        if self._csv_safe:
+            piece = without_formulas(piece)
         if self._kind == "jsonl":
             _write_json_lines(piece, stream)
         else:

@@ -134,6 +134,8 @@ def emit(
     output: str,
     kind: str,
     render: Callable[["PredictionTable"], "RenderableType"],
+    *,
+    csv_safe: bool = False,
 ) -> None:
     """Write a table where and in the form that the user wants.
 
@@ -142,11 +144,12 @@ def emit(
         output: file path or ``"-"``.
         kind: ``table`` for people, or one of `emocli.table_io.FORMATS`.
         render: makes the readable form.
+        csv_safe: let no spreadsheet take texts for formulas.
 
     Raises:
         TableError: Parquet was asked for a terminal, or the file cannot be written.
     """
-    from emocli.table_io import STDIN, write_table
+    from emocli.table_io import STDIN, without_formulas, write_table
 
     if kind == "table":
         show(render(table), output)
@@ -156,6 +159,8 @@ def emit(
             "Parquet is binary and standard output is a terminal, expected a file or a pipe. "
             "Add -o FILE."
         )
+    if csv_safe and kind in ("csv", "tsv"):
+        table = without_formulas(table)
     write_table(table, output, kind)
 
 

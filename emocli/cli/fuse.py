@@ -20,6 +20,7 @@ from emocli.cli.confidence import (
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import (
+    CsvSafe,
     Format,
     Match,
     MatchOption,
@@ -184,6 +185,7 @@ def fuse(
     root: Root = None,
     output: Output = STDIN,
     format_: Format = None,
+    csv_safe: CsvSafe = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -244,7 +246,8 @@ def fuse(
         is_ensemble = False
     fused = _compared(fused, sides, is_ensemble=is_ensemble)
     fused = calibrated(fused, calibration, "the fused table")
-    emit(withheld(fused, abstain_above, abstain_below), output, kind, _readable)
+    kept = withheld(fused, abstain_above, abstain_below)
+    emit(kept, output, kind, _readable, csv_safe=csv_safe)
     finish(int(fused.failed.sum()))
 
 

@@ -59,6 +59,16 @@ Format = Annotated[
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
+CsvSafe = Annotated[
+    bool,
+    Option(
+        "--csv-safe",
+        envvar="EMOCLI_CSV_SAFE",
+        help="Put an apostrophe before texts in CSV and TSV that a spreadsheet would run as "
+        "formulas: those that start with =, +, -, @, a tab or a line break.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 Quiet = Annotated[
     bool,
     Option(

@@ -51,6 +51,7 @@ def predict(
     mc_dropout: confidence.Dropout = None,
     output: timeline.Output = STDIN,
     form: timeline.Format = None,
+    csv_safe: options.CsvSafe = False,
     resume: resuming.Resume = True,
     shard: resuming.ShardOption = None,
     device: options.Device = "auto",
@@ -118,7 +119,7 @@ def predict(
     )
     run = PredictionRun(inputs, recognizers, chosen, shaping)
     if output == STDIN and kind in STREAMED and not chosen.windows:
-        table = _stream(run, kind, talk)
+        table = _stream(run, kind, talk, csv_safe=csv_safe)
     else:
         settings = partial(run.settings, device=device, dtype=dtype.value)
         with resuming.kept(
@@ -131,7 +132,7 @@ def predict(
             else:
                 if kind == "table" and (strips := timeline_strips(table)):
                     talk.show(strips)
-                emit(table, output, kind, prediction_table)
+                emit(table, output, kind, prediction_table, csv_safe=csv_safe)
         if kind == "table":
             talk.show(summary(table))
             if chosen.windows and (moved := movement_summary(measured)):
@@ -156,10 +157,10 @@ def _measure(run: PredictionRun, journal: Journal | None, talk: Talk) -> Predict
     return run.measured(run.recorded(journal))
 
 
-def _stream(run: PredictionRun, kind: str, talk: Talk) -> PredictionTable:
+def _stream(run: PredictionRun, kind: str, talk: Talk, *, csv_safe: bool) -> PredictionTable:
     """Write rows to standard output as they come; what of them is looked at in the end."""
     names = run.header()
-    stream = TableStream(kind, names)
+    stream = TableStream(kind, names, csv_safe=csv_safe)
     stream.write(run.table([]))
     seen = []
     with shown(talk, "recordings") as progress:

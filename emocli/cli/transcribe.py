@@ -187,6 +187,7 @@ def transcribe(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    csv_safe: options.CsvSafe = False,
     resume: resuming.Resume = True,
     shard: resuming.ShardOption = None,
     model_dir: Annotated[
@@ -267,7 +268,7 @@ def transcribe(
     talk.detail(f"{transcriber.card.identifier} is loaded.")
     run = TranscriptionRun(inputs, transcriber, how, detector)
     if output == STDIN and kind in STREAMED:
-        finish(_stream(run, kind, segments, talk))
+        finish(_stream(run, kind, talk, segments=segments, csv_safe=csv_safe))
         return
     settings = partial(run.settings, backend=backend.value, device=device, dtype=dtype.value)
     with resuming.kept(
@@ -283,14 +284,14 @@ def transcribe(
             listed = rows_of_utterances(transcribed, transcriber, how, segments=segments)
             rows = chain.from_iterable(listed)
             table = PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
-            emit(table, output, kind, prediction_table)
+            emit(table, output, kind, prediction_table, csv_safe=csv_safe)
     finish(sum(bool(one.error) for one in transcribed))
 
 
-def _stream(run: TranscriptionRun, kind: str, segments: bool, talk: Talk) -> int:
+def _stream(run: TranscriptionRun, kind: str, talk: Talk, *, segments: bool, csv_safe: bool) -> int:
     """Write rows to standard output as they come; how many recordings have none."""
     names = run.header(segments=segments)
-    stream = TableStream(kind, names)
+    stream = TableStream(kind, names, csv_safe=csv_safe)
     stream.write(PredictionTable.from_columns({name: [] for name in names}))
     n_failed = 0
     with shown(talk, "recordings") as progress:

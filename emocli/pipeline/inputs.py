@@ -1,5 +1,6 @@
 """PATH arguments as utterances: files, folders, patterns, manifests and standard input."""
 
+import codecs
 import math
 import os
 import sys
@@ -130,7 +131,7 @@ def _written(path: str) -> str:
 
 def _standard_input(data: bytes) -> _Group:
     """Utterances of a table, or of a list of paths."""
-    if not data.strip():
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise AudioError(
             "standard input: empty, expected a table or a list of paths. "
             "Check that the command before it succeeded."

@@ -227,3 +227,13 @@ def test_pace():
     assert pace(Progress(5, 10, 100.0, 200.0), 2.0) == "50 s of audio per second, 0:02 left"
     assert pace(Progress(5, 10), 2.0) == "0:02 left"
     assert pace(Progress(10, 10, 200.0, 200.0), 2.0) == "100 s of audio per second"
+
+
+@pytest.mark.parametrize("way", [(), ("-o", "out.csv"), ("-f", "tsv")])
+def test_formulas_are_guarded_on_request(folder, way):
+    (folder.parent / "m.csv").write_text("file,text\ntakes/loud.wav,=1+1\n", encoding="utf-8")
+    done = run("m.csv", *way, "--csv-safe")
+    text = (folder.parent / "out.csv").read_text() if "-o" in way else done.stdout
+    assert text.rstrip("\n").endswith("'=1+1")
+    assert run("m.csv").stdout.rstrip("\n").endswith(",=1+1")
+    assert run("m.csv", "-f", "jsonl", "--csv-safe").stdout.endswith('"text": "=1+1"}\n')

@@ -137,8 +137,9 @@ def test_a_list_of_files_called_file_is_no_table():
     assert is_table(b'"file","start"\n')
 
 
-def test_empty_standard_input(stdin):
-    stdin(b" \n")
+@pytest.mark.parametrize("content", [b" \n", b"\xef\xbb\xbf\n"])
+def test_empty_standard_input(stdin, content):
+    stdin(content)
     with pytest.raises(AudioError) as error:
         read_inputs("-")
     assert str(error.value) == (

@@ -10,7 +10,15 @@ import pytest
 
 from emocli.errors import MissingDependency, TableError
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, format_of, match_tables, read_table, replacing, write_table
+from emocli.table_io import (
+    FORMATS,
+    format_of,
+    match_tables,
+    read_table,
+    replacing,
+    without_formulas,
+    write_table,
+)
 
 
 @pytest.fixture
@@ -108,6 +116,8 @@ def test_file_names_that_are_not_utf8_survive(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
+        ("t.csv", "\ufeff\n", "{p}: empty, expected a table with a header line. "
+         "Check that the command before it succeeded."),
         ("t.csv", "", "{p}: empty, expected a table with a header line. "
          "Check that the command before it succeeded."),
         ("t.csv", "file,x\na,1\nb\n", "{p}: line 3 has 1 fields, expected 2 as in the header. "
@@ -237,3 +247,22 @@ def test_a_shared_stem_is_refused():
         "p.csv: x/a.wav and y/a.wav share the name a, expected one file of each name for "
         "--match stem. Join by path instead."
     )
+
+
+def test_formulas_become_texts_and_numbers_stay_numbers():
+    table = PredictionTable.from_columns(
+        {
+            "file": ["=1+1.wav", "-a.wav", "b.wav"],
+            "p_a": [1.0, 1.0, 1.0],
+            "text": ["=HYPERLINK(1)", "@SUM(A1)", "\tx"],
+            "shift": ["-1.5", "+2", "plain"],
+            "=x": ["", "\r", "a=b"],
+            "avg_logprob": [-0.5, -0.25, -1.0],
+        }
+    )
+    safe = without_formulas(table)
+    assert safe["file"].tolist() == ["'=1+1.wav", "'-a.wav", "b.wav"]
+    assert safe["text"].tolist() == ["'=HYPERLINK(1)", "'@SUM(A1)", "'\tx"]
+    assert safe["shift"].tolist() == ["-1.5", "+2", "plain"]
+    assert safe["'=x"].tolist() == ["", "'\r", "a=b"]
+    assert safe["avg_logprob"].tolist() == [-0.5, -0.25, -1.0]
