@@ -81,7 +81,7 @@ class ChatServer:
     def _completion(self, body, headers) -> Reply:
         with self.lock:
             self.asked.append(body)
-            self.headers.append(dict(headers))
+            self.headers.append({name.lower(): value for name, value in headers.items()})
             self._now += 1
             self.most = max(self.most, self._now)
         try:
@@ -126,6 +126,8 @@ class ChatServer:
                     self.send(outer._upload(raw))
                 elif self.path == "/v1/batches":
                     self.send(outer._submit(json.loads(raw)))
+                elif self.path != "/v1/chat/completions":
+                    self.put(*refusal(404, "no such thing"))
                 else:
                     self.put(*outer._completion(json.loads(raw), self.headers))
 

@@ -1,0 +1,572 @@
+"""``emocli judge`` against a server over real HTTP: what it asks, and what comes of any answer."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+from chat_server import ChatServer, completion, opinion, refusal
+from typer.testing import CliRunner
+
+from emocli.chat import service
+from emocli.cli import judge as command
+from emocli.cli.app import app
+
+pytest.importorskip("openai", reason='needs pip install "emocli[judge]"')
+
+KEY = "sk-secret-0123456789"
+FUSED = """\
+file,model,label,p_angry,p_happy,p_neutral,p_sad,text,speaker,emotion,clash,start,end,error
+very-sad-1.wav,mean(a;b),sad,0.1,0.3,0.1,0.5,what a day,Anna,happy,yes,0,0.5,
+very-sad-1.wav,mean(a;b),sad,0.1,0.3,0.1,0.5,and then,Bert,happy,no,0.5,1,
+angry-2.wav,mean(a;b),angry,0.6,0.1,0.2,0.1,leave me alone,Anna,angry,yes,,,
+gone-3.wav,mean(a;b),happy,0.1,0.7,0.1,0.1,hello,Carl,happy,yes,,,
+failed-4.wav,mean(a;b),,,,,,,Carl,sad,,,,cannot be read
+"""
+OPINIONS = ("file", "label", "label_before", "judge_label", "judge_confidence", "judge_outcome")
+
+
+@pytest.fixture
+def server():
+    running = ChatServer()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, rng):
+    (tmp_path / "fused.csv").write_text(FUSED)
+    for name in ("very-sad-1.wav", "angry-2.wav"):
+        tone = 0.3 * np.sin(2 * np.pi * 180 * np.arange(16000) / 16000)
+        soundfile.write(tmp_path / name, tone + 0.01 * rng.standard_normal(16000), 16000)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("EMOCLI_JUDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(service, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(command, "LOOK_AGAIN_SECONDS", 0.01)
+    return tmp_path
+
+
+def run(*arguments, url=None):
+    whom = ["--endpoint", url, "--judge-model", "m"] if url else []
+    done = CliRunner().invoke(
+        app, ["judge", *(arguments or ("fused.csv",)), *whom], env={"COLUMNS": "200"}
+    )
+    assert KEY not in done.stdout + done.stderr
+    return done
+
+
+def rows(done):
+    return list(csv.DictReader(done.stdout.splitlines()))
+
+
+def labels(done):
+    return [row["label"] for row in rows(done)]
+
+
+def outcomes(done):
+    return [row["judge_outcome"] for row in rows(done)]
+
+
+def cached(folder):
+    return [p for p in (folder / "cache").rglob("*.json") if p.parent.name != "batches"]
+
+
+KEPT = ["sad", "sad", "angry", "happy", ""]
+"""Labels of the table as it was."""
+
+
+def test_conflicts_are_reviewed_and_the_table_tells(folder, server):
+    done = run("fused.csv", "--threshold", "0.8", url=server.url)
+    assert done.exit_code == 3  # the last row has no prediction
+    found = [[row[name] for name in OPINIONS] for row in rows(done)]
+    assert found[:2] == [
+        ["very-sad-1.wav", "sad", "sad", "sad", "0.95", "confirmed"],
+        ["very-sad-1.wav", "sad", "sad", "", "", ""],
+    ]
+    assert found[2:] == [
+        ["angry-2.wav", "sad", "angry", "sad", "0.95", "changed"],
+        ["gone-3.wav", "sad", "happy", "sad", "0.95", "changed"],
+        ["failed-4.wav", "", "", "", "", ""],
+    ]
+    changed = rows(done)[2]
+    assert changed["judge_changed"] == "angry->sad"
+    assert changed["judge_reason"] == "it sounds so"
+    assert changed["model"] == "judge(mean(a;b),m)"
+    assert (changed["p_angry"], changed["margin"]) == ("0.6", "0.4")
+    assert "3 of 5 rows reviewed, 2 labels changed." in done.stderr
+    assert "warning: 2 of 5 recordings could not be measured. The first: " in done.stderr
+
+
+def test_the_judge_never_learns_file_speaker_or_truth(folder, server):
+    run("fused.csv", "--all", "--turns", "2", "--truth", "fused.csv", url=server.url)
+    assert len(server.asked) == 4
+    told = json.dumps(server.asked)
+    for secret in ("very-sad", ".wav", "gone-3", "Anna", "Bert", "Carl", 'emotion\\"', KEY):
+        assert secret not in told
+    second = next(one for one in server.asked if '"transcript": "and then"' in str(one))
+    document = json.loads(second["messages"][1]["content"].split("\n")[1])
+    assert document["said before"] == [{"speaker": "A", "text": "what a day"}]
+    assert document["speaker"] == "B"
+    assert set(document) == {
+        "said before", "speaker", "transcript", "sound", "predicted", "probabilities",
+    }  # fmt: skip
+    assert set(document["sound"]) == {
+        "duration", "peak amplitude", "RMS amplitude", "loudness", "median pitch",
+        "pitch range, 5th to 95th percentile", "speaking rate",
+    }  # fmt: skip
+    assert document["sound"]["duration"] == "0.50 s (medium)"
+
+
+def test_the_request_is_as_it_should_be(folder, server):
+    run("fused.csv", url=server.url)
+    body = server.asked[0]
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("m", 0.3, 1024)
+    assert body["response_format"]["json_schema"]["schema"]["properties"]["label"]["enum"] == [
+        "angry", "happy", "neutral", "sad",
+    ]  # fmt: skip
+    assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_nothing_is_paid_twice_and_no_secret_is_kept(folder, server):
+    first = run("fused.csv", url=server.url)
+    again = run("fused.csv", url=server.url)
+    assert first.stdout == again.stdout
+    assert len(server.asked) == len(cached(folder)) == 3
+    assert "3 answers from the cache" in again.stderr
+    assert not any(KEY in path.read_text() for path in cached(folder))
+    run("fused.csv", "--temperature", "0.5", url=server.url)
+    assert len(server.asked) == 6
+
+
+def test_equal_questions_are_asked_once(folder, server):
+    row = FUSED.splitlines()[4]
+    twins = [FUSED.splitlines()[0], row, row.replace("gone-3", "gone-4")]
+    (folder / "twins.csv").write_text("\n".join(twins) + "\n")
+    assert outcomes(run("twins.csv", url=server.url)) == ["changed", "changed"]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "status"),
+    [
+        (opinion("happy", 0.8), "unsure", 0),
+        (opinion("ecstatic", 1.0), "off-list", 0),
+        (opinion("happy", 95), "malformed", 0),
+        (completion("The speaker is happy."), "malformed", 0),
+        (completion('{"label": "hap'), "malformed", 0),
+        (completion(None), "malformed", 0),
+        (completion(None, refusal="I cannot help with that."), "refused", 0),
+        ({"choices": []}, "malformed", 0),
+        ({"choices": None}, "malformed", 0),
+        ({"choices": ["happy"]}, "malformed", 0),
+        ((200, b"<html>busy</html>", {}), "malformed", 0),
+        ((200, b'{"choices": [{"mess', {}), "malformed", 0),
+        (refusal(400, "filtered", code="content_filter"), "refused", 0),
+    ],
+)
+def test_an_answer_that_is_no_opinion_keeps_the_label(folder, server, answer, outcome, status):
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    server.answer = lambda body: answer
+    done = run("one.csv", url=server.url)
+    assert (done.exit_code, labels(done), outcomes(done)) == (status, ["angry"], [outcome])
+    assert f"  {outcome} " in done.stderr
+
+
+def test_a_server_that_is_busy_is_given_its_time(folder, server):
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    replies = [
+        refusal(429, "slow down", {"Retry-After": "0.3"}),
+        refusal(500, "oops"),
+        refusal(503, "starting", {"Retry-After": "soon"}),
+        opinion("sad"),
+    ]
+    server.answer = lambda body: replies.pop(0)
+    begun = time.monotonic()
+    assert outcomes(run("one.csv", url=server.url)) == ["changed"]
+    assert time.monotonic() - begun > 0.3
+    assert len(server.asked) == 4
+
+
+def test_retry_after_may_be_a_date():
+    moment = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert service.asked_wait({"retry-after": moment}) == pytest.approx(60, abs=2)
+    assert service.asked_wait({"retry-after": "1.5"}) == 1.5
+    assert service.asked_wait({"retry-after": "-3"}) is None
+    assert service.asked_wait({}) is None
+
+
+def test_a_connection_that_is_cut_off_is_tried_again(folder, server):
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    cut = (200, json.dumps(opinion()).encode(), {"x-cut": "yes"})
+    replies = [cut, opinion()]
+    server.answer = lambda body: replies.pop(0)
+    assert outcomes(run("one.csv", url=server.url)) == ["changed"]
+    assert len(server.asked) == 2
+
+
+def test_a_late_answer_keeps_the_label_and_costs_the_others_nothing(folder, server):
+    def answer(body):
+        if "leave me alone" in str(body):
+            time.sleep(1.0)
+        return opinion()
+
+    server.answer = answer
+    done = run("fused.csv", "--timeout", "0.5", url=server.url)
+    assert done.exit_code == 3
+    assert outcomes(done) == ["confirmed", "", "late", "changed", ""]
+    assert "Without an opinion: no answer within 0.5 s." in done.stderr
+    assert len(cached(folder)) == 2
+
+
+def test_a_server_that_trickles_is_late_too(folder, server):
+    slow = (200, json.dumps(opinion()).encode(), {"x-trickle": "0.1"})
+    server.answer = lambda body: slow if "leave me" in str(body) else opinion()
+    done = run("fused.csv", "--timeout", "0.6", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "late", "changed", ""]
+
+
+@pytest.mark.parametrize("known", ["json_object", None])
+def test_servers_that_know_fewer_forms_are_asked_more_simply(folder, server, known):
+    def answer(body):
+        wanted = body.get("response_format", {}).get("type")
+        return opinion() if wanted == known else refusal(400, f"unknown response_format {wanted}")
+
+    server.answer = answer
+    done = run("fused.csv", "--concurrency", "1", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert len(server.asked) == (4 if known else 5)  # what was learned holds for the others
+
+
+def test_servers_that_call_the_length_otherwise_are_understood(folder, server):
+    def answer(body):
+        wanted = "use max_completion_tokens instead of max_tokens"
+        return refusal(400, wanted) if "max_tokens" in body else opinion()
+
+    server.answer = answer
+    run("fused.csv", url=server.url)
+    assert server.asked[-1]["max_completion_tokens"] == 1024
+    assert "response_format" in server.asked[-1]
+
+
+def test_one_question_that_the_server_refuses_leaves_the_others_alone(folder, server):
+    server.answer = lambda body: (
+        refusal(400, f"too long \x1b[31m for {KEY}") if "leave me" in str(body) else opinion()
+    )
+    done = run("fused.csv", url=server.url)
+    assert done.exit_code == 3
+    assert outcomes(done) == ["confirmed", "", "failed", "changed", ""]
+    assert "Without an opinion: status 400: too long [31m for [key]." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (refusal(401, f"Incorrect API key provided: {KEY}"), "does not accept the key"),
+        (refusal(403, "no"), "does not let us in"),
+        (refusal(404, "no model m"), "knows no such model or address"),
+        (
+            refusal(429, "quota", code="insufficient_quota"),
+            "says that nothing is left to spend",
+        ),
+        (refusal(500, "oops"), "gave no answer (status 500: oops)"),
+        (
+            refusal(400, "temperature must be 1"),
+            "gave no answer (status 400: temperature must be 1)",
+        ),
+    ],
+)
+def test_a_server_of_no_use_is_status_4(folder, server, answer, what):
+    server.answer = lambda body: answer
+    done = run("fused.csv", "--retries", "1", url=server.url)
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"emocli: {server.url} {what}, expected a server that speaks OpenAI's protocol. "
+        f"Check --endpoint, --judge-model and the key in the environment (--key-env)."
+    )
+
+
+def test_no_server_is_status_4(folder):
+    done = run("fused.csv", "--retries", "0", url="http://user:pass@127.0.0.1:9/v1")
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert "emocli: http://127.0.0.1:9/v1 gave no answer (no connection (ConnectError))" in (
+        done.stderr
+    )
+
+
+def many(folder, n=30):
+    header, row = FUSED.splitlines()[0], FUSED.splitlines()[4]
+    lines = [row.replace("hello", f"hello {i}").replace("gone-3", f"gone-{i}") for i in range(n)]
+    (folder / "many.csv").write_text("\n".join([header, *lines]) + "\n")
+    return "many.csv"
+
+
+def test_a_server_that_dies_is_not_asked_on_and_on(folder, server):
+    def answer(body):
+        return opinion() if len(server.asked) <= 3 else refusal(500, "dead")
+
+    server.answer = answer
+    done = run(many(folder), "--retries", "0", "--concurrency", "1", url=server.url)
+    assert done.exit_code == 3
+    assert outcomes(done) == ["changed"] * 3 + ["failed"] * 27
+    assert len(server.asked) == 8
+
+
+def test_no_more_questions_at_a_time_than_asked_for(folder, server):
+    def answer(body):
+        time.sleep(0.02)
+        return opinion()
+
+    server.answer = answer
+    assert run(many(folder), "--concurrency", "3", url=server.url).exit_code == 0
+    assert (server.most, len(server.asked)) == (3, 30)
+
+
+def test_max_calls_limits_what_is_asked_now(folder, server):
+    done = run("fused.csv", "--max-calls", "1", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "not asked", "not asked", ""]
+    assert "2 questions left by --max-calls" in done.stderr
+    done = run("fused.csv", "--max-calls", "2", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert len(server.asked) == 3
+
+
+def test_a_dry_run_prints_prompts_and_asks_nobody(folder):
+    done = run("fused.csv", "--dry-run")
+    assert done.exit_code == 0
+    assert done.stdout.count("--- prompt ") == 3
+    assert '"transcript": "leave me alone"' in done.stdout
+    assert done.stderr.splitlines()[-1] == (
+        "3 prompts for 3 of 5 rows, of which 0 have an answer in the cache. Nobody was asked."
+    )
+
+
+def test_hopeless_labels_can_be_kept_from_the_judge(folder, server):
+    done = run("fused.csv", "--min-probability", "0.15", url=server.url)
+    # sad has 0.1 in the third and fourth row.
+    assert outcomes(done) == ["confirmed", "", "off-list", "off-list", ""]
+    assert labels(done) == KEPT
+
+
+def test_the_truth_tells_gain_loss_and_other_thresholds(folder, server):
+    (folder / "four.csv").write_text("".join(FUSED.splitlines(True)[:5]))
+    server.answer = lambda body: opinion("happy", 0.9 if "what a day" in str(body) else 0.7)
+    done = run("four.csv", "--truth", "four.csv", url=server.url)
+    told = [" ".join(line.split()) for line in done.stderr.splitlines()]
+    assert "sad happy 1 1 0" in told
+    assert any(line.startswith("no judge 0 0 0 0.5000") for line in told)
+    assert any(line.startswith("0.6 2 1 1 0.5000") for line in told)
+    assert any(line.startswith("0.8 (used) 1 1 0 0.7500") for line in told)
+    assert any(line.startswith("0.9 0 0 0 0.5000") for line in told)
+
+
+def test_a_reference_keeps_what_low_and_high_mean(folder, server):
+    run("fused.csv", "--save-reference", "r.json", "--dry-run")
+    whole = run("fused.csv", "--dry-run").stdout
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 1)))
+    alone = run("one.csv", "--dry-run").stdout
+    beside = run("one.csv", "--reference", "r.json", "--dry-run").stdout
+    assert "(medium)" in whole
+    assert "(medium)" not in alone
+    prompt = beside.split("\n", 1)[1].split("[schema]")[0]
+    assert prompt in whole
+    missing = run("one.csv", "--reference", "no.json", "--dry-run")
+    assert missing.stderr == (
+        "emocli: no.json: cannot be read (No such file or directory), expected what "
+        "--save-reference wrote. Check the path.\n"
+    )
+
+
+def test_conflicts_can_be_found_in_the_inputs(folder, server):
+    header = "file,p_angry,p_happy,p_neutral,p_sad\n"
+    (folder / "speech.csv").write_text(header + "angry-2.wav,0.9,0.1,0,0\ngone-3.wav,0,1,0,0\n")
+    (folder / "text.csv").write_text(header + "angry-2.wav,0.9,0.1,0,0\ngone-3.wav,1,0,0,0\n")
+    lines = FUSED.splitlines(True)
+    (folder / "two.csv").write_text("".join((lines[0], lines[3], lines[4])))
+    done = run("two.csv", "--compare", "speech.csv", "--compare", "text.csv", url=server.url)
+    assert outcomes(done) == ["", "changed"]
+
+
+def test_usage_errors(folder):
+    def misused(*arguments, url=None):
+        done = run(*arguments, url=url)
+        assert (done.exit_code, done.stdout) == (2, "")
+        return " ".join(done.stderr.replace("│", " ").split())
+
+    whom = "--endpoint and --judge-model say whom to ask; --dry-run asks nobody"
+    assert whom in misused("fused.csv")
+    wait = "--no-wait says what to do while a batch is open, and there is no --batch"
+    assert wait in misused("fused.csv", "--no-wait", url="http://x/v1")
+
+
+def test_tables_that_cannot_be_reviewed_are_refused(folder):
+    (folder / "bare.csv").write_text("file,p_sad,p_happy\na.wav,0.5,0.5\n")
+    (folder / "single.csv").write_text("file,label,text\na.wav,sad,so\n")
+    assert run("bare.csv", "--dry-run").stderr == (
+        "emocli: No column text among file, label, p_sad, p_happy, entropy, varentropy, margin, "
+        "normalized_entropy, expected transcripts. Fuse with a table that has them, as emocli "
+        "transcribe writes it.\n"
+    )
+    assert run("single.csv", "--dry-run").stderr == (
+        "emocli: The table knows sad, expected two labels or more to choose from. "
+        "Give a table with p_ columns, as emocli fuse writes it.\n"
+    )
+    assert run("fused.csv", url="localhost:8000").stderr.splitlines()[-1] == (
+        "emocli: --endpoint localhost:8000 is no address, expected one such as "
+        "http://localhost:8000/v1. Write it with http:// or https://."
+    )
+
+
+def test_without_the_client_the_extra_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    done = run("fused.csv", url="http://127.0.0.1:9/v1")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "emocli: A judge cannot be asked without openai, which is not installed. "
+        'Install it with pip install "emocli[judge]".'
+    )
+
+
+def test_answers_that_were_paid_outlive_an_interruption(folder, server):
+    def answer(body):
+        if "leave me" in str(body):
+            time.sleep(3.0)
+        return opinion()
+
+    server.answer = answer
+    whom = ["--endpoint", server.url, "--judge-model", "m"]
+    arguments = [sys.executable, "-m", "emocli", "judge", "fused.csv", *whom]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+    for _ in range(600):
+        if len(cached(folder)) == 2:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout) == (130, "")
+    assert "answers that came are kept, and the same command goes on." in stderr
+    server.answer = lambda body: opinion()
+    assert outcomes(run("fused.csv", url=server.url)) == ["confirmed", "", "changed", "changed", ""]
+    assert len(server.asked) == 4
+
+
+# Batches
+
+
+def open_notes(folder):
+    return list((folder / "cache" / "batches").glob("*.json"))
+
+
+def test_a_batch_can_be_left_and_taken_up_again(folder, server):
+    first = run("fused.csv", "--batch", "--no-wait", url=server.url)
+    assert (first.exit_code, first.stdout) == (3, "")
+    assert "3 questions are on their way; the same command takes them up." in first.stderr
+    assert len(open_notes(folder)) == 1
+    again = run("fused.csv", "--batch", "--no-wait", url=server.url)
+    assert (again.exit_code, len(server.batches)) == (3, 1)
+    server.end_batches()
+    done = run("fused.csv", "--batch", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert (len(server.batches), open_notes(folder)) == (1, [])
+    assert run("fused.csv", url=server.url).stdout == done.stdout
+    assert server.asked == []
+    (batch,) = server.batches.values()
+    assert batch["endpoint"] == "/v1/chat/completions"
+    line = json.loads(server.files[batch["input_file_id"]].splitlines()[0])
+    assert line["body"]["max_completion_tokens"] == 1024
+    assert not any(KEY.encode() in content for content in server.files.values())
+
+
+def test_waiting_for_a_batch(folder, server, monkeypatch):
+    waited = []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        if len(waited) == 3:
+            server.end_batches()
+
+    monkeypatch.setattr(command, "time", SimpleNamespace(sleep=sleep))
+    done = run("fused.csv", "--batch", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert waited[:3] == [0.01] * 3
+
+
+def test_an_expired_batch_keeps_what_was_answered(folder, server):
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    server.end_batches("expired", answered=lambda n: n == 1)
+    done = run("fused.csv", "--batch", url=server.url)
+    assert done.exit_code == 3
+    assert outcomes(done) == ["late", "", "changed", "late", ""]
+    assert "no answer in a batch that was expired" in done.stderr
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    again = list(server.batches.values())[1]
+    assert len(server.files[again["input_file_id"]].splitlines()) == 2
+
+
+def test_errors_and_nonsense_in_a_batch_are_no_answers(folder, server):
+    server.answer = lambda body: (
+        refusal(400, f"bad {KEY}") if "leave me" in str(body) else opinion()
+    )
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    server.end_batches()
+    (batch,) = server.batches.values()
+    output = batch["output_file_id"]
+    server.files[output] = b'nonsense\n[]\n{"custom_id": "x"}\n' + server.files[output]
+    done = run("fused.csv", "--batch", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "failed", "changed", ""]
+
+
+def test_a_failed_batch_is_an_error_and_can_be_sent_again(folder, server):
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    (batch,) = server.batches.values()
+    batch |= {"status": "failed", "errors": {"data": [{"message": "bad line"}], "object": "list"}}
+    done = run("fused.csv", "--batch", url=server.url)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"emocli: {server.url} did not accept the batch (bad line), expected one that it works "
+        f"on. Correct the options, or leave out --batch."
+    )
+    assert run("fused.csv", "--batch", "--no-wait", url=server.url).exit_code == 3
+    assert len(server.batches) == 2
+
+
+def test_a_batch_that_was_sent_and_not_noted_is_found(folder, server):
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    (note,) = open_notes(folder)
+    note.write_text(json.dumps({**json.loads(note.read_text()), "batch": ""}))
+    server.end_batches()
+    done = run("fused.csv", "--batch", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert len(server.batches) == 1
+
+
+def test_a_batch_that_was_noted_and_not_sent_is_sent(folder, server):
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    (note,) = open_notes(folder)
+    note.write_text(json.dumps({**json.loads(note.read_text()), "batch": ""}))
+    server.batches.clear()
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    assert (len(server.batches), len(open_notes(folder))) == (1, 1)
+
+
+def test_a_server_without_batches_says_so(folder, server):
+    done = run("fused.csv", "--batch", url=server.url.replace("/v1", "/none"))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"emocli: {server.url.replace('/v1', '/none')} knows no such batch, expected a server "
+        f"with OpenAI's Batch API. Leave out --batch."
+    )
+    gone = run("fused.csv", "--batch", "--retries", "0", url="http://127.0.0.1:9/v1")
+    assert gone.exit_code == 4
+    assert "http://127.0.0.1:9/v1 gave no answer, expected a server" in gone.stderr
