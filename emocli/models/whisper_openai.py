@@ -1,7 +1,7 @@
 """Whisper networks computed by openai-whisper, from its ``.pt`` checkpoints."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import whisper
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
 from whisper.audio import N_FRAMES, N_SAMPLES, log_mel_spectrogram, pad_or_trim
 from whisper.model import ModelDimensions
 from whisper.timing import add_word_timestamps
@@ -231,7 +232,8 @@ def load_checkpoint(
             f"{path}: no Whisper checkpoint ({_first_line(error)}), expected dims and "
             f"model_state_dict as openai-whisper saves them. Choose another file."
         ) from None
-    model = whisper.model.Whisper(dims)
+    with _Undrawn():
+        model = whisper.model.Whisper(dims)
     try:
         model.load_state_dict(checkpoint["model_state_dict"])
     except (KeyError, TypeError, RuntimeError) as error:
@@ -248,6 +250,22 @@ def load_checkpoint(
         size_bytes=path.stat().st_size,
     )
     return OpenAIWhisper(model, card, fp16)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves new weights as they are: a checkpoint replaces them, and drawing them takes seconds.
+
+    Only for networks all of whose weights are loaded afterwards.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.Tensor.uniform_, torch.Tensor.normal_):
+            return args[0]
+        if func in (torch.nn.init.kaiming_uniform_, torch.nn.init.uniform_, torch.nn.init.normal_):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def published_sha256(size: str) -> str:
