@@ -234,6 +234,6 @@ def test_formulas_are_guarded_on_request(folder, way):
     (folder.parent / "m.csv").write_text("file,text\ntakes/loud.wav,=1+1\n", encoding="utf-8")
     done = run("m.csv", *way, "--csv-safe")
     text = (folder.parent / "out.csv").read_text() if "-o" in way else done.stdout
-    assert text.rstrip("\n").endswith("'=1+1")
-    assert run("m.csv").stdout.rstrip("\n").endswith(",=1+1")
-    assert run("m.csv", "-f", "jsonl", "--csv-safe").stdout.endswith('"text": "=1+1"}\n')
+    assert "'=1+1" in text
+    assert ",=1+1," in run("m.csv").stdout
+    assert '"text": "=1+1"' in run("m.csv", "-f", "jsonl", "--csv-safe").stdout
