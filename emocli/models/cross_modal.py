@@ -24,13 +24,12 @@ from emocli.models.batching import plan_batches
 from emocli.models.checkpoint import Checkpoint, match_names
 from emocli.models.encoders import Encoder, content_hash, load_encoder
 from emocli.models.protocol import ModelCard
+from emocli.models.registry import MULTIMODAL, STACK_FILE
 from emocli.networks.cross_modal import CrossModalConfig, CrossModalNetwork
 from emocli.posteriors import log_softmax
 
 NETWORK_TYPE = "emocli-cross-modal"
 STACK_TYPE = "emocli-stack"
-FUSER_FILE = "fuser.safetensors"
-MODALITY = "multimodal"
 FRAMES_PER_BATCH = 20_000
 """Frames of the longest input in a batch with padding: 160 MB of states of 1024 values."""
 
@@ -402,7 +401,7 @@ def _load_stack(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Stac
     for name in names:
         inner = Checkpoint(checkpoint.folder / Path(name).name, f"{checkpoint.name}/{name}")
         members.append(_load_network(inner, device, encoders))
-    fuser = read_stack_fuser(checkpoint.folder / FUSER_FILE, checkpoint.name)
+    fuser = read_stack_fuser(checkpoint.folder / STACK_FILE, checkpoint.name)
     _check_fuser(fuser, members, checkpoint.name)
     n_parameters = sum(member.card.n_parameters for member in members)
     revision = content.get("revision", "")
@@ -452,7 +451,7 @@ def _card(
     return ModelCard(
         name=str(content.get("name") or checkpoint.name),
         revision=revision,
-        modality=MODALITY,
+        modality=MULTIMODAL,
         labels=tuple(labels),
         sampling_rate=int(content.get("sampling_rate", 16000)),
         n_parameters=n_parameters,

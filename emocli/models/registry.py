@@ -29,6 +29,8 @@ from emocli.models.protocol import ModelCard, Recognizer
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 COMPACT_TYPE = "emocli-compact"
 HASHED_TEXT_TYPE = "emocli-hashed-text"
+STACK_FILE = "fuser.safetensors"
+"""Forests of a stack, whose networks are in folders of their own beside it."""
 MULTIMODAL = "multimodal"
 """Modality of models that take a recording with its text."""
 _HUB_NAME = re.compile(r"(?:hf:)?(?P<hub>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
@@ -243,7 +245,10 @@ def _stay_offline() -> None:
 
 def _checkpoint(reference: Reference, folder: Path) -> Checkpoint:
     revision = folder.name if reference.hub else ""
-    return Checkpoint(folder, reference.name, revision, reference.weights)
+    weights = reference.weights
+    if weights is None and (folder / STACK_FILE).is_file():
+        weights = folder / STACK_FILE
+    return Checkpoint(folder, reference.name, revision, weights)
 
 
 def modality_of(checkpoint: Checkpoint) -> str:

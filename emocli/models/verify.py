@@ -90,12 +90,17 @@ def probes(model: Recognizer) -> Sequence[Any]:
 
     Returns:
         Two texts; or two waveforms of 2 s and 0.7 s, a voice-like tone whose pitch and loudness
-        rise and fall, the second an octave higher.
+        rise and fall, the second an octave higher; or both together for multimodal models.
     """
     if model.card.modality == "text":
         return TEXTS
     rate = model.card.sampling_rate
-    return [_voice(rate, 2.0, 130.0), _voice(rate, 0.7, 260.0)]
+    voices = [_voice(rate, 2.0, 130.0), _voice(rate, 0.7, 260.0)]
+    if model.card.modality == "multimodal":
+        from emocli.models.cross_modal import Spoken
+
+        return [Spoken(voice, text) for voice, text in zip(voices, TEXTS, strict=True)]
+    return voices
 
 
 def _voice(sampling_rate: int, seconds: float, pitch_hz: float) -> NDArray[np.float32]:

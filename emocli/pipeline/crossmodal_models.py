@@ -15,8 +15,6 @@ from emocli.fusion.stacking import Stacking, fit_stacking
 from emocli.fusion.storage import dump_fuser
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.cross_modal import (
-    FUSER_FILE,
-    MODALITY,
     STACK_TYPE,
     FlatNetwork,
     network_facts,
@@ -24,6 +22,7 @@ from emocli.models.cross_modal import (
 )
 from emocli.models.encoders import content_hash
 from emocli.models.protocol import ModelCard
+from emocli.models.registry import MULTIMODAL, STACK_FILE
 from emocli.models.tunable import weights_of, write_folder
 from emocli.pipeline.crossmodal_tasks import Frames, label_figures
 from emocli.pipeline.inputs import Utterance
@@ -104,12 +103,12 @@ def write_stack(
     members = [Checkpoint(folder / name, name) for name in names]
     revisions = [content_hash(member) for member in members]
     cards = [
-        ModelCard(name=PREFIX + name, revision=revision, modality=MODALITY, labels=examples.names)
+        ModelCard(name=PREFIX + name, revision=revision, modality=MULTIMODAL, labels=examples.names)
         for name, revision in zip(names, revisions, strict=True)
     ]
     fuser = _grow(prepared, outcomes, cards)
     data = dump_fuser(fuser)
-    (folder / FUSER_FILE).write_bytes(data)
+    (folder / STACK_FILE).write_bytes(data)
     for file, part, logits in (
         (OUT_OF_FOLD, "train", [outcome.train for outcome in outcomes]),
         (ON_DEV, "dev", [outcome.dev for outcome in outcomes]),
@@ -242,7 +241,7 @@ def _card(name: str, prepared: "Prepared", said: Sequence[str], measured: Sequen
         "## Data", "", *data_rows(examples),
         *(["", f"Rows left out: {', '.join(left_out)}."] if left_out else []),
         "", "## Measured on the development set", "", *measured,
-        "", "## Recipe", "", "```json",
+        "", "## Recipe", "", "```",
         *(f"{key}: {toml_value(value)}" for key, value in prepared.content.items()),
         "```",
     ]  # fmt: skip

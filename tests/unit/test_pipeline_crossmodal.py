@@ -12,6 +12,7 @@ from crossmodal_data import corpus, encoders, settings
 
 import emocli
 from emocli.errors import ModelError, RecipeError
+from emocli.models import registry, verify
 from emocli.models.cross_modal import averaged
 from emocli.pipeline import crossmodal
 from emocli.pipeline.crossmodal import plan_crossmodal, prepare_crossmodal, train_crossmodal
@@ -60,6 +61,17 @@ def test_twelve_networks_and_a_stack_from_a_corpus(place, stack):
     assert not table.failed.any()
     np.testing.assert_allclose(table.probs.sum(1), 1, atol=1e-6)
     assert np.mean(table["label"] == table["emotion"]) > 0.6  # three pitches and three texts
+
+
+def test_a_stack_is_shown_and_verified_as_any_model(stack, tmp_path):
+    listing = registry.describe(str(stack.folder))
+    assert (listing.card.modality, listing.card.labels[0]) == ("multimodal", "angry")
+    assert "| stack |" in listing.text
+    copy = tmp_path / "copy"
+    shutil.copytree(stack.folder, copy)
+    verify.record_known_answer(copy)
+    passed = {check.what: check.passed for check in verify.verify(str(copy))}
+    assert (passed["known answer"], passed["fuser.safetensors"]) == (True, True)
 
 
 def test_the_forests_learned_from_speakers_that_the_networks_had_not_heard(stack):
