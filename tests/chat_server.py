@@ -27,6 +27,15 @@ def refusal(status, message, headers=None, **error):
     return status, json.dumps(body).encode(), headers or {}
 
 
+class _Quiet(ThreadingHTTPServer):
+    """A server that does not mind clients that hang up."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        pass
+
+
 class ChatServer:
     """A server in a thread.
 
@@ -47,8 +56,7 @@ class ChatServer:
         self.most = self._now = 0
         self.batches, self.files = {}, {}
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
