@@ -45,7 +45,7 @@ COMMANDS = {
     "judge": (
         "emocli.cli.judge:judge",
         MORE_PANEL,
-        "Fused labels, reviewed by a language model.",
+        "A language model reviews fused labels.",
     ),
     "report": (
         "emocli.cli.report:report",

@@ -436,7 +436,8 @@ def test_without_the_client_the_extra_is_named(folder, monkeypatch):
     )
 
 
-def test_answers_that_were_paid_outlive_an_interruption(folder, server):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_answers_that_were_paid_outlive_an_interruption(folder, server, number, status):
     def answer(body):
         if "leave me" in str(body):
             time.sleep(3.0)
@@ -452,10 +453,11 @@ def test_answers_that_were_paid_outlive_an_interruption(folder, server):
         if len(cached(folder)) == 2:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stdout) == (130, "")
-    assert "answers that came are kept, and the same command goes on." in stderr
+    assert (process.returncode, stdout) == (status, "")
+    told = "answers that came are kept, and the same command goes on."
+    assert (told in stderr) is (number == signal.SIGINT)
     server.answer = lambda body: opinion()
     assert outcomes(run("fused.csv", url=server.url)) == ["confirmed", "", "changed", "changed", ""]
     assert len(server.asked) == 4
