@@ -121,7 +121,8 @@ def judge(
         bool,
         Option(
             "--batch",
-            help="By OpenAI's Batch API. Ctrl-C leaves it; the same command takes it up again.",
+            help="By OpenAI's Batch API, with a schema unless --reply-format says otherwise. Ctrl-C "
+            "leaves it; the same command takes it up again.",
             rich_help_panel=SERVER_PANEL,
         ),
     ] = False,
@@ -427,7 +428,10 @@ def _summarise(
     n_changed = sum(tally.n for tally in changes.values())
     kept = f", {hearing.n_before} answers from the cache" if hearing.n_before else ""
     left = f", {hearing.n_left} questions left by --max-calls" if hearing.n_left else ""
-    talk.say(f"{n_up} of {len(reviews)} rows reviewed, {n_changed} labels changed{kept}{left}.")
+    talk.say(
+        f"{n_up} of {len(reviews)} rows reviewed, "
+        f"{n_changed} label{'' if n_changed == 1 else 's'} changed{kept}{left}."
+    )
     if n_up:
         talk.show(outcomes_view(outcomes_of(reviews)))
     if changes:
