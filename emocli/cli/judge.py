@@ -121,8 +121,8 @@ def judge(
         bool,
         Option(
             "--batch",
-            help="By OpenAI's Batch API, with a schema unless --reply-format says otherwise. Ctrl-C "
-            "leaves it; the same command takes it up again.",
+            help="By OpenAI's Batch API, with a schema unless --reply-format says otherwise. "
+            "Ctrl-C leaves it; the same command takes it up again.",
             rich_help_panel=SERVER_PANEL,
         ),
     ] = False,
