@@ -10,6 +10,7 @@ import io
 import math
 import os
 import re
+import select
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ MAX_HOURS = 24
 _END_TOLERANCE_SECONDS = 0.01
 """How far the end of a segment may lie after the recording's: tables round, and codecs pad."""
 
+WRITER_SECONDS = 5
+"""How long a pipe may have no other end."""
 _MAX_PIPE_BYTES = 1 << 31
 _HEAD_BYTES = 512
 _MALFORMED = 3  # SF_ERR_MALFORMED_FILE of sndfile.h
@@ -303,7 +306,7 @@ def open_frames(path: str, name: str) -> Iterator[FrameSource]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(open(path, "rb", buffering=0))
+            stream = stack.enter_context(_opened(path, name))
         except OSError as error:
             raise faults.not_opened(name, path, error) from None
         seekable = _seekable(stream, name)
@@ -319,6 +322,29 @@ def open_frames(path: str, name: str) -> Iterator[FrameSource]:
             yield source
             return
         yield SoundFileFrames(sound)
+
+
+def _opened(path: str, name: str) -> io.FileIO:
+    """A file, or a pipe once somebody writes to it.
+
+    Raises:
+        OSError: there is none, or it may not be read.
+        AudioError: a pipe that nobody writes to.
+    """
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        return open(path, "rb", buffering=0)
+    stream = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "r")  # or it would wait here
+    events = select.poll()
+    events.register(stream, select.POLLIN)
+    try:
+        # None: somebody will write, and has not yet.
+        if not events.poll(1000 * WRITER_SECONDS) and stream.read(1) is not None:
+            raise faults.nobody_writes(name, WRITER_SECONDS)
+        os.set_blocking(stream.fileno(), True)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 def _seekable(stream: io.FileIO, name: str) -> BinaryIO:
@@ -401,12 +427,14 @@ class SoundFileFrames:
 
     def _read(self, n_frames: int) -> NDArray[np.float32]:
         """The next frames, fewer at the end or where the data is damaged."""
-        frames = np.empty((n_frames, self._sound.channels), dtype=np.float32)
+        frames = np.full((n_frames, self._sound.channels), np.nan, dtype=np.float32)
         try:
             n_read = len(self._sound.read(out=frames))
         except soundfile.LibsndfileError:
-            # What was decoded before the damage is in place, and the position says how much.
-            n_read = self._sound.tell() - self._position if self._sound.seekable() else 0
+            # What was decoded before the damage is in place. The library's position is of no use:
+            # where the header promises more than there is, it does not know it any more.
+            missing = np.flatnonzero(np.isnan(frames).any(axis=1))
+            n_read = int(missing[0]) if len(missing) else n_frames
         self._position += n_read
         return frames[:n_read]
 

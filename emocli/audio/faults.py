@@ -64,6 +64,14 @@ def not_a_file(name: str, mode: int) -> AudioError | None:
     return AudioError(f"{name}: neither a file nor a pipe, expected a recording. Check the path.")
 
 
+def nobody_writes(name: str, seconds: int) -> AudioError:
+    """The error for a pipe without another end."""
+    return AudioError(
+        f"{name}: a pipe that nobody has written to for {seconds} s, expected a recording. "
+        f"Start what writes to it, or check the path."
+    )
+
+
 def empty(name: str) -> AudioError:
     """The error for a file of 0 bytes."""
     return AudioError(f"{name}: empty (0 bytes), expected a recording. Record it or copy it again.")

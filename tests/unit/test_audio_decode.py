@@ -178,6 +178,51 @@ def test_pipe(tmp_path):
     writer.join()
 
 
+def test_pipe_whose_writer_takes_its_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("emocli.audio.decode.WRITER_SECONDS", 0)
+    write("a.wav", tone(1.0))
+    content = (tmp_path / "a.wav").read_bytes()
+    os.mkfifo("pipe")
+    begun = threading.Event()
+
+    def write_late():
+        with (tmp_path / "pipe").open("wb") as pipe:
+            begun.wait()
+            pipe.write(content)
+
+    # Both ends, so that the writer is there before the recording is opened.
+    both = os.open("pipe", os.O_RDWR)
+    writer = threading.Thread(target=write_late)
+    writer.start()
+    threading.Timer(0.2, begun.set).start()
+    threading.Timer(0.1, lambda: os.close(both)).start()
+    assert read_waveform("pipe").duration == 1.0
+    writer.join()
+
+
+def test_pipe_without_another_end(monkeypatch):
+    monkeypatch.setattr("emocli.audio.decode.WRITER_SECONDS", 0)
+    os.mkfifo("pipe")
+    with pytest.raises(AudioError) as error:
+        read_waveform("pipe")
+    assert str(error.value) == (
+        "pipe: a pipe that nobody has written to for 0 s, expected a recording. Start what writes "
+        "to it, or check the path."
+    )
+
+
+def test_a_header_that_promises_too_much_makes_nothing_up(tmp_path):
+    write("a.flac", tone(1.0))
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] |= 0x0F  # STREAMINFO: 36 bits of length, all set
+    content[22:26] = b"\xff" * 4
+    (tmp_path / "b.flac").write_bytes(content)
+    found, whole = read_waveform("b.flac"), read_waveform("a.flac")
+    np.testing.assert_array_equal(found.samples, whole.samples)
+    assert found.duration == 1.0
+    assert found.remarks == ("truncated: 1.0 of 4294967.3 s",)
+
+
 # --- segments --------------------------------------------------------------------------------
 
 
