@@ -1,4 +1,5 @@
 import builtins
+import errno
 import os
 import socket
 import sys
@@ -583,3 +584,44 @@ def test_socket_cannot_be_opened(tmp_path):
             "a.wav: cannot be opened (No such device or address), expected a recording. "
             "Check the path."
         )
+
+
+# --- recordings that change while they are read -----------------------------------------------
+
+
+def read_while(change, name="a.wav", seconds=60.0):
+    """What comes of a recording that something happens to after its first block."""
+    write(name, np.tile(tone(1.0), round(seconds)))
+    stream = WaveformStream(name, 16000)
+    blocks = iter(stream)
+    samples = [next(blocks)]
+    change()
+    samples += list(blocks)
+    return np.concatenate(samples), stream.remarks
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_a_recording_that_is_cut_while_it_is_read_says_so(name):
+    samples, remarks = read_while(lambda: os.truncate(name, 100_000), name)
+    assert 0 < len(samples) / 16000 < 60
+    assert [remark.startswith("truncated: ") for remark in remarks] == [True]
+    assert remarks[0].endswith(" of 60.0 s")
+
+
+def test_a_recording_that_is_removed_while_it_is_read_is_read_to_its_end():
+    samples, remarks = read_while(lambda: os.unlink("a.wav"))
+    assert (len(samples), remarks) == (960_000, [])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOENT])
+def test_a_drive_that_is_gone(number, monkeypatch):
+    write("a.wav", tone(1.0))
+
+    def gone(path):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr("emocli.audio.decode.os.stat", gone)
+    with pytest.raises(AudioError) as error:
+        read_waveform("a.wav")
+    assert str(error.value).startswith("a.wav: ")
+    assert error.value.args[0].count(". ") == 1
