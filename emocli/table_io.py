@@ -56,19 +56,25 @@ def format_of(path: str) -> str | None:
 
 
 def read_table(path: str, *, name: str | None = None) -> PredictionTable:
-    """A table from a file, or from standard input for ``"-"``.
+    """A table from a file, from the files of a folder, or from standard input for ``"-"``.
 
     The suffix decides the format; standard input and other suffixes are recognised by content.
+    The tables in a folder, such as those of ``--shard`` or ``--cluster``, are read one below
+    another in natural order, with the union of their columns; hidden files, those that start
+    with ``_``, files that are no tables by their names, and folders in it are left out.
 
     Args:
-        path: file path, or ``"-"``.
+        path: path of a file or folder, or ``"-"``.
         name: what to call the table in an error; the path by default.
 
     Raises:
-        TableError: the file cannot be read, is empty or is not a table.
+        TableError: the file cannot be read, is empty or is not a table; the folder holds no
+            table, or two of its tables have a row for the same utterance and model.
         MissingDependency: a Parquet file without pyarrow.
     """
     shown = name or ("standard input" if path == STDIN else path)
+    if path != STDIN and os.path.isdir(path):
+        return _read_folder(path, shown)
     folder = "" if path == STDIN else os.path.dirname(path)
     return parse_table(_read_bytes(path, shown), shown, kind=format_of(path), folder=folder)
 
@@ -294,6 +300,53 @@ def _real_keys(table: PredictionTable, root: str | None) -> list[Key]:
     folders = [root] if root is not None else list(dict.fromkeys((table.folder, "")))
     real = {file: _real_path(file, folders) for file in dict.fromkeys(table["file"].tolist())}
     return [(real[file], start, end) for file, start, end in table.keys()]
+
+
+def _read_folder(folder: str, shown: str) -> PredictionTable:
+    """The tables of a folder as one.
+
+    Raises:
+        TableError: there is none, one of them is none, or two of them share a row.
+    """
+    parts = _parts(folder, shown)
+    tables = [read_table(os.path.join(folder, part)) for part in parts]
+    owners: dict[tuple[Key, str], str] = {}
+    for part, table in zip(parts, tables, strict=True):
+        table.check_unique_keys(f"{shown}, {part}")
+        for key in zip(table.keys(), table.column("model").tolist(), strict=True):
+            other = owners.setdefault(key, part)
+            if other != part:
+                raise TableError(
+                    f"{shown}: {other} and {part} both have a row for {key[0][0]}, expected parts "
+                    f"of one table, each row in one of them. Remove one of the two files."
+                )
+    return PredictionTable.concat(tables)
+
+
+def _parts(folder: str, shown: str) -> list[str]:
+    """Names of the tables in a folder, numbers in order of size."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [one.name for one in entries if format_of(one.name) and one.is_file()]
+    except OSError as error:
+        raise TableError(
+            f"{shown}: cannot be listed ({error.strerror}), expected a folder of tables. "
+            f"Check its permissions."
+        ) from None
+    parts = [name for name in found if not name.startswith((".", "_"))]
+    if not parts:
+        raise TableError(
+            f"{shown}: a folder without a table, expected files that end in "
+            f"{', '.join(_SUFFIXES)}. Name the table itself, or check that its run has finished."
+        )
+    return sorted(parts, key=_natural_key)
+
+
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
+    """A sorting key with which ``part-2`` comes before ``part-10``."""
+    pieces = re.split(r"(\d+)", name)
+    key = [(0, int(one), "") if one.isdecimal() else (1, 0, one) for one in pieces]
+    return [*key, (1, 0, name)]
 
 
 def _real_path(file: str, folders: Sequence[str]) -> str:

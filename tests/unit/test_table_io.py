@@ -266,3 +266,46 @@ def test_formulas_become_texts_and_numbers_stay_numbers():
     assert safe["shift"].tolist() == ["-1.5", "+2", "plain"]
     assert safe["'=x"].tolist() == ["", "'\r", "a=b"]
     assert safe["avg_logprob"].tolist() == [-0.5, -0.25, -1.0]
+
+
+def test_the_tables_of_a_folder_are_read_as_one(tmp_path):
+    rows = [{"file": f"{n}.wav", "model": "m", "p_sad": 0.5, "p_happy": 0.5} for n in range(3)]
+    rows[2] = {"file": "2.wav", "model": "m", "error": "broken", "who": "b"}
+    for name, row in zip(("part-10.parquet", "part-2.csv", "part-1.jsonl"), rows, strict=True):
+        write_table(PredictionTable.from_rows([row]), str(tmp_path / name), format_of(name))
+    for name in (".part-3.csv", "_part-4.csv", "part-5.csv.tmp", "notes.txt"):
+        (tmp_path / name).write_text("file\n9.wav\n")
+    (tmp_path / "folder.csv").mkdir()
+    found = read_table(str(tmp_path))
+    assert found["file"].tolist() == ["2.wav", "1.wav", "0.wav"]
+    assert found["who"].tolist() == ["b", "", ""]
+    np.testing.assert_array_equal(found["p_sad"], [np.nan, 0.5, 0.5])
+    assert found.folder == str(tmp_path)
+
+
+def test_a_row_may_be_in_one_table_of_a_folder_only(tmp_path):
+    for name, model in (("1.csv", "m"), ("2.csv", "other"), ("3.csv", "m")):
+        (tmp_path / name).write_text(f"file,model\na.wav,{model}\n")
+    assert sentence(read_table, str(tmp_path), name="out") == (
+        "out: 1.csv and 3.csv both have a row for a.wav, expected parts of one table, each row in "
+        "one of them. Remove one of the two files."
+    )
+
+
+def test_a_folder_without_tables(tmp_path):
+    (tmp_path / "a.wav").touch()
+    assert sentence(read_table, str(tmp_path), name="out") == (
+        "out: a folder without a table, expected files that end in .csv, .tsv, .json, .jsonl, "
+        ".ndjson, .parquet. Name the table itself, or check that its run has finished."
+    )
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert sentence(read_table, str(tmp_path), name="out") == (
+        "out: cannot be listed (Permission denied), expected a folder of tables. "
+        "Check its permissions."
+    )
