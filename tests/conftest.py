@@ -12,6 +12,12 @@ hypothesis.settings.register_profile("emocli", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("emocli")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Converted models of the tests stay out of the user's cache."""
+    os.environ["EMOCLI_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)

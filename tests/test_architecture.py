@@ -47,6 +47,7 @@ HEAVY = (
     "av",
     "silero_vad",
     "pyarrow",
+    "openvino",
 )
 
 

@@ -29,6 +29,14 @@ class DType(StrEnum):
     FP16 = "fp16"
 
 
+class Engine(StrEnum):
+    """What multiplies the matrices of a model."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+
+
 class Match(StrEnum):
     """What decides that two tables speak of the same recording."""
 
@@ -115,6 +123,15 @@ DTypeOption = Annotated[
         "--dtype",
         envvar="EMOCLI_DTYPE",
         help="Number format of the model.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+EngineOption = Annotated[
+    Engine,
+    Option(
+        "--engine",
+        envvar="EMOCLI_ENGINE",
+        help="What runs speech models; auto is openvino on a CPU where it is installed.",
         rich_help_panel=MACHINE_PANEL,
     ),
 ]

@@ -9,7 +9,7 @@ import typer
 
 from emocli.cli import confidence, options, resuming, timeline
 from emocli.cli.console import Talk, complain, emit, finish
-from emocli.cli.options import DType, batch_size_of
+from emocli.cli.options import DType, Engine, batch_size_of
 from emocli.cli.progress import shown
 from emocli.cli.render import CAUTION_COLUMNS, cautions, prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
@@ -56,6 +56,7 @@ def predict(
     shard: resuming.ShardOption = None,
     device: options.Device = "auto",
     dtype: options.DTypeOption = DType.AUTO,
+    engine: options.EngineOption = Engine.AUTO,
     batch_size: options.BatchSize = "auto",
     offline: options.Offline = False,
     quiet: options.Quiet = False,
@@ -107,12 +108,15 @@ def predict(
         model,
         device=device,
         dtype=dtype.value,
+        engine=engine.value,
         batch_size=size,
         offline=offline,
         mc_dropout=mc_dropout,
     )
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
+        if doubt := getattr(recognizer, "engine_remark", ""):
+            talk.warn(doubt)
     timeline.check_labels([recognizer.card for recognizer in recognizers], kind)
     chosen = PredictOptions(
         windows or segments, window, hop, size, n_processes=count_cores(), voice=voice
@@ -121,7 +125,7 @@ def predict(
     if output == STDIN and kind in STREAMED and not chosen.windows:
         table = _stream(run, kind, talk, csv_safe=csv_safe)
     else:
-        settings = partial(run.settings, device=device, dtype=dtype.value)
+        settings = partial(run.settings, device=device, dtype=dtype.value, engine=engine.value)
         with resuming.kept(
             output, settings, resume=resume, makes_folders=bool(places), talk=talk
         ) as journal:

@@ -42,11 +42,30 @@ def choose_device(name: str = "auto") -> "torch.device":
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
-def choose_dtype(name: str = "auto") -> "torch.dtype":
+def cpu_has_bf16() -> bool:
+    """Whether this machine's CPU has instructions for bf16 (AMX or AVX-512)."""
+    import torch
+
+    # torch names no public way before 2.9.
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, one, bool)() for one in asked)
+
+
+def has_bf16(device: "torch.device") -> bool:
+    """Whether a device has units for bf16; products in it are then several times as fast."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and cpu_has_bf16()
+
+
+def choose_dtype(name: str = "auto", device: "torch.device | None" = None) -> "torch.dtype":
     """The number format of a name.
 
-    ``auto`` is fp32 everywhere, so that a table does not depend on the machine that made it; half
-    precision is for those who ask for it.
+    Args:
+        name: one of `DTYPES`.
+        device: where ``auto`` may be bf16, if it has units for it; None for fp32 everywhere.
 
     Raises:
         ModelError: the name is not one of `DTYPES`.
@@ -58,4 +77,6 @@ def choose_dtype(name: str = "auto") -> "torch.dtype":
         )
     import torch
 
+    if name == "auto" and device is not None and has_bf16(device):
+        return torch.bfloat16
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name, torch.float32)

@@ -99,6 +99,7 @@ def resolve(
     batch_size: int | None = None,
     offline: bool = False,
     modality: str | None = None,
+    engine: str = "torch",
 ) -> Recognizer:
     """The model of a name, loaded; a model of the hub is fetched if it is not on this machine.
 
@@ -106,14 +107,17 @@ def resolve(
         name: see the module's docstring.
         revision: branch, tag or commit of the hub, instead of one in the name.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        dtype: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
+        dtype: ``auto`` (bf16 for speech where the device has units for it, else fp32), ``fp32``,
+            ``bf16`` or ``fp16``.
         batch_size: most utterances at once; None for a size that suits the device.
         offline: use only what is on this machine, and keep the hub's library off the network.
         modality: ``"speech"``, ``"text"`` or ``"multimodal"`` if only such a model will do.
+        engine: ``auto``, ``torch`` or ``openvino``; see `emocli.models.engines`.
 
     Raises:
         ModelError: no model has that name, or it cannot be used as asked.
         ModelUnavailable: it is not on this machine and could not be fetched.
+        MissingDependency: the engine is not installed.
     """
     reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
     found = modality_of(checkpoint)
@@ -126,7 +130,7 @@ def resolve(
         from emocli.models.cross_modal import load_cross_modal
 
         return load_cross_modal(checkpoint, device, dtype, batch_size=batch_size, offline=offline)
-    return _load(checkpoint, reference.alias, device, dtype, batch_size)
+    return _load(checkpoint, reference.alias, device, dtype, batch_size, engine)
 
 
 def open_checkpoint(
@@ -306,7 +310,12 @@ KINDS: Mapping[str, frozenset[str]] = {
 
 
 def _load(
-    checkpoint: Checkpoint, alias: Alias | None, device: str, dtype: str, batch_size: int | None
+    checkpoint: Checkpoint,
+    alias: Alias | None,
+    device: str,
+    dtype: str,
+    batch_size: int | None,
+    engine: str,
 ) -> Recognizer:
     kind = checkpoint.config["model_type"]
     if kind == HASHED_TEXT_TYPE:
@@ -319,14 +328,32 @@ def _load(
         return load_compact(checkpoint.folder)
     from emocli.models.devices import choose_device, choose_dtype
 
-    place, precision = choose_device(device), choose_dtype(dtype)
+    place = choose_device(device)
     if modality_of(checkpoint) == "text":
         from emocli.models.text import load_text
 
-        return load_text(checkpoint, place, precision, alias=alias, batch_size=batch_size)
-    from emocli.models.speech import load_speech
+        return load_text(checkpoint, place, choose_dtype(dtype), alias=alias, batch_size=batch_size)
+    import torch
 
-    return load_speech(checkpoint, place, precision, alias=alias, batch_size=batch_size)
+    from emocli.models.engines import choose_engine
+    from emocli.models.speech import WAVEFORM_TYPES, load_speech
+
+    precision = choose_dtype(dtype, place)
+    name = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[precision]
+    fits = kind in WAVEFORM_TYPES or kind == "ser"
+    remark = ""
+    if choose_engine(engine, device=place.type, dtype=name, fits=fits) == "openvino":
+        from emocli.models.openvino_speech import load_openvino
+
+        try:
+            return load_openvino(checkpoint, name, alias=alias)
+        except ModelError as error:
+            if engine == "openvino":
+                raise
+            remark = f"{error} Torch runs it instead."
+    return load_speech(
+        checkpoint, place, precision, alias=alias, batch_size=batch_size, remark=remark
+    )
 
 
 def _listing(reference: Reference) -> Listing:

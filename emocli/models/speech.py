@@ -29,6 +29,7 @@ from emocli.models.speech_network import (
     EXACT_WITH_PADDING,
     NetworkRunner,
     SpeechNetwork,
+    not_heard,
     with_filterbank,
     with_waveforms,
     with_whisper_front_end,
@@ -54,6 +55,7 @@ class SpeechRecognizer:
 
     Attributes:
         card: what the model is.
+        engine_remark: why no other engine runs it; empty if none was tried.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class SpeechRecognizer:
         *,
         batch_size: int | None = None,
         mixed_lengths: bool | None = None,
+        remark: str = "",
     ) -> None:
         self.card = card
+        self.engine_remark = remark
         self._network = network
         self._runner = NetworkRunner(
             card.name,
@@ -95,9 +99,7 @@ class SpeechRecognizer:
 
     def remarks(self, utterances: Sequence[NDArray[np.float32]]) -> list[str]:
         """What of each utterance the model does not take in, empty where it takes all."""
-        limit = self._network.max_samples
-        said = f"only the first {limit / self._network.sampling_rate:g} s were heard"
-        return [said if 0 < limit < len(waveform) else "" for waveform in utterances]
+        return not_heard(self._network, utterances)
 
     def _score(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Logits of one batch, shape (n_utterances, n_outputs)."""
@@ -112,6 +114,7 @@ def load_speech(
     alias: Alias | None = None,
     batch_size: int | None = None,
     mixed_lengths: bool | None = None,
+    remark: str = "",
 ) -> SpeechRecognizer:
     """A speech recogniser from a checkpoint.
 
@@ -123,12 +126,26 @@ def load_speech(
         batch_size: most utterances at once; None for a size that suits the device.
         mixed_lengths: whether utterances of different lengths may share a batch where padding is
             exact; None for yes except on a CPU.
+        remark: why no other engine runs it.
 
     Raises:
         ModelError: the checkpoint is incomplete, contradicts itself or is of an unknown kind.
     """
-    network = _build(checkpoint, alias)
-    card = ModelCard(
+    network = build_network(checkpoint, alias)
+    return SpeechRecognizer(
+        card_of(checkpoint, network, alias),
+        network,
+        device,
+        dtype,
+        batch_size=batch_size,
+        mixed_lengths=mixed_lengths,
+        remark=remark,
+    )
+
+
+def card_of(checkpoint: Checkpoint, network: SpeechNetwork, alias: Alias | None) -> ModelCard:
+    """What is known of a network from a checkpoint."""
+    return ModelCard(
         name=checkpoint.name,
         revision=checkpoint.revision,
         modality="speech",
@@ -143,12 +160,14 @@ def load_speech(
         source=str(checkpoint.folder) if not checkpoint.revision else f"hf:{checkpoint.name}",
         description=" ".join(filter(None, [alias.description if alias else "", network.remark])),
     )
-    return SpeechRecognizer(
-        card, network, device, dtype, batch_size=batch_size, mixed_lengths=mixed_lengths
-    )
 
 
-def _build(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
+def build_network(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
+    """The network of a checkpoint, in fp32 on the CPU.
+
+    Raises:
+        ModelError: the checkpoint is incomplete, contradicts itself or is of an unknown kind.
+    """
     if "pool_model.attention" in checkpoint.shapes:
         return _challenge_baseline(checkpoint, alias)
     if any(key.startswith("classifier.dense.") for key in checkpoint.shapes):

@@ -155,6 +155,13 @@ class NetworkRunner:
             )
 
 
+def not_heard(network: SpeechNetwork, utterances: Sequence[NDArray[np.float32]]) -> list[str]:
+    """What of each utterance a network does not take in, empty where it takes all."""
+    limit = network.max_samples
+    said = f"only the first {limit / network.sampling_rate:g} s were heard"
+    return [said if 0 < limit < len(waveform) else "" for waveform in utterances]
+
+
 # What networks take in.
 
 

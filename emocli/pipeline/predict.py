@@ -234,6 +234,7 @@ def predict(
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    engine: str = "auto",
     offline: bool = False,
     progress: ProgressCallback | None = None,
     remark: Callable[[str], None] | None = None,
@@ -262,6 +263,7 @@ def predict(
         batch_size: most utterances or windows at once; None for a size that suits the model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        engine: ``"auto"``, ``"torch"`` or ``"openvino"``.
         offline: use only what is on this machine.
         progress: called now and then with how far the run has come.
         remark: called with sentences on inputs that were left out or columns that were replaced.
@@ -295,6 +297,7 @@ def predict(
         model,
         device=device,
         dtype=dtype,
+        engine=engine,
         batch_size=batch_size,
         offline=offline,
         mc_dropout=mc_dropout,
@@ -317,18 +320,29 @@ def load_recognizers(
     batch_size: int | None = None,
     offline: bool = False,
     mc_dropout: int | None = None,
+    engine: str = "auto",
 ) -> list[Recognizer]:
     """The models of one or several names, loaded, each once; the options are those of `predict`.
 
     Raises:
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
+        MissingDependency: the engine is not installed.
     """
     from emocli.models.registry import resolve
 
     names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
+    if mc_dropout is not None and engine == "auto":
+        engine = "torch"  # the only one whose dropout can be switched on
     loaded = [
-        resolve(name, device=device, dtype=dtype, batch_size=batch_size, offline=offline)
+        resolve(
+            name,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            offline=offline,
+            engine=engine,
+        )
         for name in names
     ]
     if mc_dropout is None:

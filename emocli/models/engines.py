@@ -1,0 +1,66 @@
+"""What multiplies the matrices: torch, or OpenVINO where it is installed and pays."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from emocli.errors import MissingDependency, ModelError
+from emocli.models.devices import cpu_has_bf16
+
+ENGINES = ("auto", "torch", "openvino")
+
+
+def choose_engine(name: str, *, device: str, dtype: str, fits: bool) -> str:
+    """``"torch"`` or ``"openvino"``.
+
+    ``auto`` is OpenVINO for networks on waveforms on a CPU where it is installed: who installs it
+    wants it. Each model is converted once and that is kept. Everything else runs on torch.
+
+    Args:
+        name: one of `ENGINES`.
+        device: kind of device, such as ``"cpu"``.
+        dtype: ``fp32``, ``bf16`` or ``fp16``.
+        fits: whether OpenVINO can take the network.
+
+    Raises:
+        ModelError: the name is none, or OpenVINO was asked for what it cannot do here.
+        MissingDependency: OpenVINO was asked for and is not installed.
+    """
+    if name not in ENGINES:
+        raise ModelError(
+            f"Engine {name!r} is unknown, expected one of {', '.join(ENGINES)}. "
+            f"Choose one with --engine."
+        )
+    if name == "torch":
+        return "torch"
+    is_here = importlib.util.find_spec("openvino") is not None
+    if name == "openvino" and not is_here:
+        raise MissingDependency(
+            "The engine openvino needs a package that is not installed, expected openvino. "
+            "Run `pip install 'emocli[openvino]'`."
+        )
+    if not is_here or not fits or device != "cpu" or not _has_precision(dtype):
+        if name == "openvino":
+            raise ModelError(
+                f"The engine openvino cannot run this model in {dtype} on {device}, expected a "
+                f"network on waveforms on a CPU, in fp32, or in bf16 where the CPU has units for "
+                f"it. Use --engine torch."
+            )
+        return "torch"
+    return "openvino"
+
+
+def _has_precision(dtype: str) -> bool:
+    return dtype == "fp32" or (dtype == "bf16" and cpu_has_bf16())
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: ``EMOCLI_CACHE``, else the user's cache folder."""
+    if given := os.environ.get("EMOCLI_CACHE"):
+        return Path(given)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "emocli"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "emocli"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emocli"

@@ -1,0 +1,193 @@
+"""Engines: which one runs a model, and that they all give the same answer."""
+
+import importlib.util
+import sys
+
+import checkpoints
+import numpy as np
+import pytest
+import torch
+
+from emocli.errors import MissingDependency, ModelError
+from emocli.models import devices, engines, registry
+from emocli.models.engines import choose_engine
+from emocli.pipeline.predict import load_recognizers
+
+LENGTHS = (300, 16000, 16000, 25321, 5000)
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+needs_openvino = pytest.mark.skipif(not HAS_OPENVINO, reason="openvino is not installed")
+FAMILIES = {
+    "wav2vec2": ("wav2vec2", {"use_weighted_layer_sum": True}),
+    "wavlm": ("wavlm", {"num_buckets": 32}),
+    "hubert layer": ("hubert", {"feat_extract_norm": "layer", "do_stable_layer_norm": True}),
+}
+
+
+def error_of(action, kind=ModelError):
+    with pytest.raises(kind) as caught:
+        action()
+    return str(caught.value)
+
+
+@pytest.fixture
+def waveforms(rng):
+    return [rng.normal(0, 0.1, n).astype(np.float32) for n in LENGTHS]
+
+
+@pytest.fixture
+def openvino_here(monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: object())
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOCLI_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "openvino"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return checkpoints.save_network(tmp_path / "tiny", checkpoints.speech_network("wav2vec2"))
+
+
+def scores(name, waveforms, **options):
+    return registry.resolve(str(name), device="cpu", **options).logits(waveforms)
+
+
+@needs_openvino
+@pytest.mark.parametrize("family", FAMILIES)
+def test_openvino_answers_as_torch_does(family, tmp_path, cache, waveforms):
+    kind, facts = FAMILIES[family]
+    folder = checkpoints.save_network(tmp_path / "tiny", checkpoints.speech_network(kind, **facts))
+    expected = scores(folder, waveforms, dtype="fp32")
+    found = scores(folder, waveforms, dtype="fp32", engine="openvino")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # What else is in a batch changes nothing.
+    again = scores(folder, waveforms[1:2], dtype="fp32", engine="openvino")
+    np.testing.assert_allclose(again[0], found[1], atol=1e-6)
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda path: checkpoints.dense_checkpoint(path, "out_proj", checkpoints.DIMENSIONS),
+        lambda path: checkpoints.challenge_checkpoint(path, checkpoints.EMOTIONS),
+    ],
+    ids=["dimensions", "challenge"],
+)
+def test_openvino_takes_heads_that_the_library_does_not_know(save, tmp_path, cache, waveforms):
+    folder = save(tmp_path / "tiny")
+    expected = scores(folder, waveforms, dtype="fp32")
+    found = scores(folder, waveforms, dtype="fp32", engine="openvino")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@needs_openvino
+def test_a_network_is_converted_once_until_its_weights_change(folder, cache, waveforms):
+    first = scores(folder, waveforms, dtype="fp32", engine="openvino")
+    (kept,) = cache.iterdir()
+    converted = (kept / "network.xml").stat().st_mtime_ns
+    assert (scores(folder, waveforms, dtype="fp32", engine="openvino") == first).all()
+    assert (kept / "network.xml").stat().st_mtime_ns == converted
+    network = checkpoints.speech_network("wav2vec2", hidden_size=32)
+    checkpoints.save_network(folder, network)
+    changed = scores(folder, waveforms, dtype="fp32", engine="openvino")
+    assert len(list(cache.iterdir())) == 2
+    np.testing.assert_allclose(changed, scores(folder, waveforms, dtype="fp32"), atol=1e-4)
+
+
+@needs_openvino
+def test_a_network_that_does_not_convert_runs_on_torch_unless_asked(
+    folder, cache, waveforms, monkeypatch
+):
+    from emocli.models import openvino_speech
+
+    def refuse(network):
+        raise RuntimeError("no rule for aten::strange")
+
+    monkeypatch.setattr(openvino_speech, "_traced", refuse)
+    sentence = (
+        f"{folder}: OpenVINO could not take the network: no rule for aten::strange. "
+        f"Use --engine torch."
+    )
+    assert error_of(lambda: scores(folder, waveforms, dtype="fp32", engine="openvino")) == sentence
+    assert list(cache.iterdir()) == []
+    model = registry.resolve(str(folder), device="cpu", dtype="fp32", engine="auto")
+    assert model.engine_remark == f"{sentence} Torch runs it instead."
+    assert (model.logits(waveforms) == scores(folder, waveforms, dtype="fp32")).all()
+
+
+def test_draws_with_dropout_run_on_torch(folder):
+    (model,) = load_recognizers(str(folder), device="cpu", mc_dropout=2)
+    assert type(model).__name__ == "DropoutDraws"
+
+
+def test_auto_is_openvino_for_waveforms_on_a_cpu(openvino_here):
+    def chosen(device="cpu", dtype="fp32", fits=True):
+        return choose_engine("auto", device=device, dtype=dtype, fits=fits)
+
+    assert chosen() == "openvino"
+    assert chosen(device="cuda") == chosen(fits=False) == chosen(dtype="fp16") == "torch"
+    assert choose_engine("torch", device="cpu", dtype="fp32", fits=True) == "torch"
+
+
+def test_openvino_takes_bf16_where_the_cpu_has_it(openvino_here, monkeypatch):
+    for has, expected in ((True, "openvino"), (False, "torch")):
+        monkeypatch.setattr(engines, "cpu_has_bf16", lambda has=has: has)
+        assert choose_engine("auto", device="cpu", dtype="bf16", fits=True) == expected
+
+
+def test_auto_is_torch_without_openvino(monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert choose_engine("auto", device="cpu", dtype="fp32", fits=True) == "torch"
+    assert error_of(
+        lambda: choose_engine("openvino", device="cpu", dtype="fp32", fits=True),
+        MissingDependency,
+    ) == (
+        "The engine openvino needs a package that is not installed, expected openvino. "
+        "Run `pip install 'emocli[openvino]'`."
+    )
+
+
+def test_an_engine_that_cannot_do_it_says_so(openvino_here):
+    assert error_of(lambda: choose_engine("openvino", device="cuda", dtype="fp16", fits=True)) == (
+        "The engine openvino cannot run this model in fp16 on cuda, expected a network on "
+        "waveforms on a CPU, in fp32, or in bf16 where the CPU has units for it. "
+        "Use --engine torch."
+    )
+    assert error_of(lambda: choose_engine("onnx", device="cpu", dtype="fp32", fits=True)) == (
+        "Engine 'onnx' is unknown, expected one of auto, torch, openvino. Choose one with --engine."
+    )
+
+
+def test_the_cache_is_where_the_system_keeps_such(monkeypatch, tmp_path):
+    monkeypatch.delenv("EMOCLI_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert engines.cache_folder() == tmp_path / "emocli"
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert engines.cache_folder() == tmp_path / "emocli"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert engines.cache_folder().parts[-3:] == ("Library", "Caches", "emocli")
+    monkeypatch.setenv("EMOCLI_CACHE", str(tmp_path / "own"))
+    assert engines.cache_folder() == tmp_path / "own"
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_auto_is_bf16_only_where_the_device_has_it(has, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: has)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
+    expected = torch.bfloat16 if has else torch.float32
+    for device in ("cpu", "cuda:0"):
+        assert devices.choose_dtype("auto", torch.device(device)) == expected
+    assert devices.choose_dtype("auto", torch.device("mps")) == torch.float32
+    assert devices.choose_dtype("auto") == torch.float32
+
+
+def test_the_cpu_is_asked_for_either_kind_of_bf16(monkeypatch):
+    for amx, avx in ((True, False), (False, True), (False, False)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
+        assert devices.cpu_has_bf16() == (amx or avx)
