@@ -45,13 +45,18 @@ class OpenVinoRecognizer:
         card: what the model is.
         network: how waveforms enter the network; its module is not needed any more.
         compiled: the network, compiled by `compile_network`.
+        dtype: number format that it was compiled for.
 
     Attributes:
         card: what the model is.
+        engine: what computes, and in which number format.
     """
 
-    def __init__(self, card: ModelCard, network: SpeechNetwork, compiled: Any) -> None:
+    def __init__(
+        self, card: ModelCard, network: SpeechNetwork, compiled: Any, dtype: str = "fp32"
+    ) -> None:
         self.card = card
+        self.engine = f"openvino {dtype}"
         self._network = network
         self._compiled = compiled
         self._takes_frames = len(compiled.inputs) > 1
@@ -106,7 +111,7 @@ def load_openvino(
         raise ModelError(
             f"{checkpoint.name}: OpenVINO could not take the network: {reason}. Use --engine torch."
         ) from error
-    return OpenVinoRecognizer(card_of(checkpoint, network, alias), network, compiled)
+    return OpenVinoRecognizer(card_of(checkpoint, network, alias), network, compiled, dtype)
 
 
 def compile_network(checkpoint: Checkpoint, network: SpeechNetwork, dtype: str) -> Any:

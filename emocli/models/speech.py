@@ -27,6 +27,7 @@ from emocli.models.protocol import ModelCard
 from emocli.models.speech_features import CorpusNorm
 from emocli.models.speech_network import (
     EXACT_WITH_PADDING,
+    MemoryFull,
     NetworkRunner,
     SpeechNetwork,
     not_heard,
@@ -55,6 +56,7 @@ class SpeechRecognizer:
 
     Attributes:
         card: what the model is.
+        engine: what computes, and in which number format.
         engine_remark: why no other engine runs it; empty if none was tried.
     """
 
@@ -71,6 +73,8 @@ class SpeechRecognizer:
     ) -> None:
         self.card = card
         self.engine_remark = remark
+        precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "fp32")
+        self.engine = f"torch {precision}"
         self._network = network
         self._runner = NetworkRunner(
             card.name,
@@ -90,7 +94,7 @@ class SpeechRecognizer:
         """Scores of waveforms; see `Recognizer.logits`.
 
         Raises:
-            ModelError: memory runs out.
+            ModelError: memory runs out for a single utterance.
         """
         result = np.empty((len(utterances), len(self._network.outputs)))
         for batch, inputs in self._runner.batches(utterances):
@@ -102,8 +106,16 @@ class SpeechRecognizer:
         return not_heard(self._network, utterances)
 
     def _score(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-        """Logits of one batch, shape (n_utterances, n_outputs)."""
-        return np.asarray(self._runner.forward(inputs).double().cpu().numpy())
+        """Logits of one batch, shape (n_utterances, n_outputs), in halves if it is too large."""
+        try:
+            return np.asarray(self._runner.forward(inputs).double().cpu().numpy())
+        except MemoryFull:
+            if len(inputs) == 1:
+                raise
+        # Out here the error no longer holds what the network had computed.
+        torch.cuda.empty_cache()  # does nothing without CUDA
+        middle = len(inputs) // 2
+        return np.concatenate([self._score(inputs[:middle]), self._score(inputs[middle:])])
 
 
 def load_speech(

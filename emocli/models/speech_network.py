@@ -67,6 +67,10 @@ class SpeechNetwork:
     remark: str = ""
 
 
+class MemoryFull(ModelError):
+    """A batch did not fit into the memory of the device."""
+
+
 class NetworkRunner:
     """Puts waveforms through a network in batches.
 
@@ -122,7 +126,7 @@ class NetworkRunner:
         """What the network gives for the inputs of one batch.
 
         Raises:
-            ModelError: memory runs out.
+            MemoryFull: memory runs out.
         """
         lengths = [len(values) for values in inputs]
         stacked = torch.from_numpy(stack(inputs)).to(self._device, self._dtype)
@@ -135,7 +139,7 @@ class NetworkRunner:
             with torch.inference_mode(), exact_arithmetic(self._device, self._dtype):
                 return self._network.forward(stacked, mask, valid)
         except torch.OutOfMemoryError as error:
-            raise ModelError(
+            raise MemoryFull(
                 f"{self._name}: memory of {self._device} ran out with {len(inputs)} "
                 f"utterances of up to {max(lengths)} values at once. Use a smaller --batch-size "
                 f"or a shorter --window."

@@ -19,10 +19,19 @@ from numpy.typing import NDArray
 from emocli.errors import ModelError
 from emocli.models import registry
 from emocli.models.protocol import Recognizer
+from emocli.posteriors import softmax
 
 KNOWN_ANSWER = "known_answer.json"
 TOLERANCE = 1e-3
 """How far logits may be from the recorded ones; fp32 on another machine differs by far less."""
+
+TOLERANCES = {
+    "torch fp32": 1e-4,
+    "torch bf16": 2e-2,
+    "openvino fp32": 1e-4,
+    "openvino bf16": 2e-2,
+}
+"""How far posteriors may be from those of torch in fp32."""
 
 TEXTS = ("What a wonderful day, thank you!", "Leave me alone. I hate this.")
 
@@ -61,8 +70,33 @@ def verify(name: str, *, device: str = "auto") -> list[Check]:
         if path.is_file() and path.name != KNOWN_ANSWER
     ]
     if "logits" in recorded:
-        checks.append(_known_answer(registry.resolve(name, device=device, offline=True), recorded))
+        model = registry.resolve(name, device=device, dtype="fp32", offline=True)
+        checks.append(_known_answer(model, recorded))
+    if registry.describe(name).card.modality == "speech":
+        checks += _by_itself(name, device)
     return checks
+
+
+def _by_itself(name: str, device: str) -> list[Check]:
+    """How far what `predict` chooses by itself is from torch in fp32; nothing for one choice."""
+    reference = registry.resolve(name, device=device, dtype="fp32", offline=True)
+    if not hasattr(reference, "engine_remark"):
+        return []
+    chosen = registry.resolve(name, device=device, engine="auto", offline=True)
+    apart = float(np.abs(_answers(chosen) - _answers(reference)).max())
+    tolerance = TOLERANCES[chosen.engine]  # type: ignore[attr-defined]
+    what = f"{chosen.engine} beside torch fp32"  # type: ignore[attr-defined]
+    return [Check(what, apart <= tolerance, f"posteriors within {apart:.1e}")]
+
+
+def _answers(model: Recognizer) -> NDArray[np.float64]:
+    """Posteriors of the probes, or dimensions."""
+    found = model.logits(probes(model))
+    if model.card.dimensions:
+        return found
+    if model.card.multi_label:
+        return np.asarray(1 / (1 + np.exp(-found)))
+    return softmax(found)
 
 
 def record_known_answer(folder: Path) -> Path:
@@ -74,7 +108,7 @@ def record_known_answer(folder: Path) -> Path:
     Raises:
         ModelError: the folder holds no model that can be loaded.
     """
-    model = registry.resolve(str(folder), device="cpu", offline=True)
+    model = registry.resolve(str(folder), device="cpu", dtype="fp32", offline=True)
     weights = [path for path in folder.iterdir() if path.suffix in registry.WEIGHT_SUFFIXES]
     content = {
         "sha256": {path.name: file_sha256(path) for path in sorted(weights)},

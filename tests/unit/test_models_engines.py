@@ -10,7 +10,10 @@ import torch
 
 from emocli.errors import MissingDependency, ModelError
 from emocli.models import devices, engines, registry
+from emocli.models.checkpoint import Checkpoint
 from emocli.models.engines import choose_engine
+from emocli.models.speech import load_speech
+from emocli.models.verify import verify
 from emocli.pipeline.predict import load_recognizers
 
 LENGTHS = (300, 16000, 16000, 25321, 5000)
@@ -191,3 +194,35 @@ def test_the_cpu_is_asked_for_either_kind_of_bf16(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
         assert devices.cpu_has_bf16() == (amx or avx)
+
+
+@needs_openvino
+def test_verify_shows_how_far_the_chosen_engine_is_from_torch(folder, cache):
+    (check,) = [one for one in verify(str(folder), device="cpu") if "beside" in one.what]
+    assert check.passed
+    assert check.what.endswith(" beside torch fp32")
+    assert check.detail.startswith("posteriors within ")
+
+
+@pytest.mark.parametrize("largest", [1, 2, 3])
+def test_a_batch_that_is_too_large_is_halved(largest, folder, waveforms, monkeypatch):
+    checkpoint = Checkpoint(folder, "tiny")
+
+    def load():
+        return load_speech(
+            checkpoint, torch.device("cpu"), torch.float32, batch_size=5, mixed_lengths=True
+        )
+
+    expected, model = load().logits(waveforms), load()
+    forward, sizes = model.module.forward, []
+
+    def limited(inputs, **options):
+        if len(inputs) > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        sizes.append(len(inputs))
+        return forward(inputs, **options)
+
+    monkeypatch.setattr(model.module, "forward", limited)
+    np.testing.assert_allclose(model.logits(waveforms), expected, atol=1e-5)
+    assert sum(sizes) == len(waveforms)
+    assert max(sizes) <= largest
