@@ -72,6 +72,10 @@ class MissingDependency(EmocliError):
     """An optional package that this operation needs is not installed."""
 
 
+class ClusterError(EmocliError):
+    """A cluster that cannot be reached, or that gave up."""
+
+
 class JudgeError(EmocliError):
     """A review of labels that cannot be made as asked."""
 

@@ -48,6 +48,7 @@ HEAVY = (
     "silero_vad",
     "pyarrow",
     "openvino",
+    "ray",
 )
 
 

@@ -1,8 +1,8 @@
 """``emocli predict``: recordings or transcripts in, a table of emotions out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -13,6 +13,7 @@ from emocli.cli.options import DType, Engine, batch_size_of
 from emocli.cli.progress import shown
 from emocli.cli.render import CAUTION_COLUMNS, cautions, prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
+from emocli.pipeline.cluster import Cluster, cluster_inputs, predict_on_cluster
 from emocli.pipeline.journal import Journal
 from emocli.pipeline.predict import (
     PredictionRun,
@@ -54,6 +55,7 @@ def predict(
     csv_safe: options.CsvSafe = False,
     resume: resuming.Resume = True,
     shard: resuming.ShardOption = None,
+    cluster: resuming.ClusterOption = None,
     device: options.Device = "auto",
     dtype: options.DTypeOption = DType.AUTO,
     engine: options.EngineOption = Engine.AUTO,
@@ -85,11 +87,14 @@ def predict(
         emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
     """
     talk = Talk(quiet, verbose)
-    kind = timeline.prediction_form(output, form)
+    found = resuming.find_cluster(cluster, paths, output)
+    kind = "parquet" if found else timeline.prediction_form(output, form)
     shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
-    inputs = gather_inputs(paths, speakers, device=device)
+    inputs = (
+        cluster_inputs(paths, speakers) if found else gather_inputs(paths, speakers, device=device)
+    )
     for sentence in inputs.remarks:
         talk.say(sentence)
     for sentence in inputs.warnings:
@@ -104,15 +109,16 @@ def predict(
         abstain_above,
         abstain_below,
     )
-    recognizers = load_recognizers(
-        model,
-        device=device,
-        dtype=dtype.value,
-        engine=engine.value,
-        batch_size=size,
-        offline=offline,
-        mc_dropout=mc_dropout,
-    )
+    loading = {
+        "model": model,
+        "device": device,
+        "dtype": dtype.value,
+        "engine": engine.value,
+        "batch_size": size,
+        "offline": offline,
+        "mc_dropout": mc_dropout,
+    }
+    recognizers = load_recognizers(**loading)  # type: ignore[arg-type]
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
         if doubt := getattr(recognizer, "engine_remark", ""):
@@ -122,6 +128,9 @@ def predict(
         windows or segments, window, hop, size, n_processes=count_cores(), voice=voice
     )
     run = PredictionRun(inputs, recognizers, chosen, shaping)
+    if found:
+        _scatter(run, found, output, loading, talk, overwrite=not resume)
+        return
     if output == STDIN and kind in STREAMED and not chosen.windows:
         table = _stream(run, kind, talk, csv_safe=csv_safe)
     else:
@@ -159,6 +168,31 @@ def _measure(run: PredictionRun, journal: Journal | None, talk: Talk) -> Predict
         for _ in blocks:  # written as they come
             pass
     return run.measured(run.recorded(journal))
+
+
+def _scatter(
+    run: PredictionRun,
+    cluster: Cluster,
+    output: str,
+    loading: Mapping[str, Any],
+    talk: Talk,
+    *,
+    overwrite: bool,
+) -> None:
+    """Run on a cluster; each failure is said once, as it comes."""
+    said: set[str] = set()
+    n_failed = 0
+    with shown(talk, "recordings") as progress:
+        for table in predict_on_cluster(
+            run, cluster, output, loading=loading, overwrite=overwrite, progress=progress
+        ):
+            n_failed += int(table.failed.sum())
+            errors = [one for one in table.column("error").tolist() if one]
+            for sentence in dict.fromkeys(errors):
+                if sentence not in said:
+                    said.add(sentence)
+                    complain(sentence)
+    finish(n_failed)
 
 
 def _stream(run: PredictionRun, kind: str, talk: Talk, *, csv_safe: bool) -> PredictionTable:

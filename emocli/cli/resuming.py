@@ -1,6 +1,6 @@
 """Options of runs that can be interrupted or shared, and what they come to."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from emocli.cli.console import Talk, complain
 from emocli.cli.declared import Misuse, Option
 from emocli.cli.options import MACHINE_PANEL, OUTPUT_PANEL
+from emocli.pipeline.cluster import Cluster
 from emocli.pipeline.inputs import Inputs
 from emocli.pipeline.journal import Journal, keeps_journal
 from emocli.pipeline.shards import Shard
@@ -33,6 +34,41 @@ ShardOption = Annotated[
         rich_help_panel=MACHINE_PANEL,
     ),
 ]
+
+ClusterOption = Annotated[
+    str | None,
+    Option(
+        "--cluster",
+        envvar="EMOCLI_CLUSTER",
+        metavar="ray[:ADDRESS]",
+        help="Run on a Ray cluster (emocli[ray]); -o names a folder, which gets Parquet parts "
+        "that fuse, eval and report read as one table. PATHs may be URIs such as s3://.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+
+
+def find_cluster(text: str | None, paths: Sequence[str], output: str) -> Cluster | None:
+    """The cluster that ``--cluster`` names, None where there is no such option.
+
+    Raises:
+        Misuse: it names none, or the output or an input is not for clusters.
+    """
+    if text is None:
+        return None
+    try:
+        cluster = Cluster.parse(text)
+    except ValueError as error:
+        raise Misuse(str(error), hint="--cluster") from None
+    if output == "-":
+        raise Misuse("a run on a cluster writes parts into a folder; name it with -o", hint="-o")
+    if "-" in paths:
+        raise Misuse(
+            "standard input cannot be read again when the command is repeated; write it to a "
+            "file and name that",
+            hint="--cluster",
+        )
+    return cluster
 
 
 def part_of(inputs: Inputs, shard: str | None) -> Inputs:

@@ -111,7 +111,7 @@ class Journal:
         chunks: list[list[Utterance]] = []
         last: tuple[int, bool, int] | None = None
         for index, utterance in enumerate(utterances):
-            key = _key(step, utterance)
+            key = utterance_key(step, utterance)
             self._keys[_identity(step, utterance)] = key
             entry = self._entries.get(key)
             if entry is not None and not entry.failed:
@@ -286,8 +286,8 @@ def _identity(step: str, utterance: Utterance) -> tuple[Any, ...]:
     return step, utterance.file, str(utterance.path), utterance.start, utterance.end
 
 
-def _key(step: str, utterance: Utterance) -> bytes:
-    """What an utterance is, in 16 bytes."""
+def utterance_key(step: str, utterance: Utterance) -> bytes:
+    """What an utterance is to a step, in 16 bytes: also when its file last changed."""
     stamps = [_stamp(utterance.path)]
     if step == "text" and "text" not in utterance.carried:
         stamps.append(_stamp(utterance.path.with_suffix(".txt")))

@@ -1,0 +1,356 @@
+"""A run of `predict` on the machines of a Ray cluster, with Ray Data.
+
+The unit is the chunk of utterances that share batches (`emocli.pipeline.scoring.CHUNK`), so that
+rows are those of a run on one machine. Chunks are a dataset; a pool of actors, one for each GPU or
+else for each core, maps them to rows; each chunk's rows become one Parquet file in the output
+folder, written whole by the process that was started. Ray gives chunks to no actor that has
+enough to do, and gives those of an actor or machine that dies to others.
+
+Each actor decodes in threads ahead of its model, where Ray Data would have actors of their own for
+it: an hour of speech is a row of the table and 230 MB of samples, which would go through the
+object store, and a chunk of hour-long recordings would need 15 GB there.
+
+Recordings are read where the actors are: on a disk that all machines share, or from a URI such as
+``s3://bucket/a.flac``, which is fetched before it is decoded.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from emocli.audio.find import AUDIO_SUFFIXES, is_pattern
+from emocli.errors import AudioError, ClusterError, MissingDependency, TableError
+from emocli.pipeline.inputs import Inputs, Utterance
+from emocli.pipeline.journal import utterance_key
+from emocli.pipeline.predict import PredictionRun, gather_inputs, load_recognizers, rows_of
+from emocli.pipeline.progress import ProgressCallback, Tally
+from emocli.pipeline.scoring import PredictOptions, Row, in_chunks
+from emocli.table import PredictionTable
+from emocli.table_io import replacing, write_table
+
+SETTINGS = ".settings.json"
+"""The file in the output folder that says what made its parts."""
+
+CONNECT_SECONDS = 10.0
+"""How long a cluster may take to answer at all."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster.
+
+    Attributes:
+        address: ``"host:port"`` or ``"ray://host:port"``; empty for one on this machine alone.
+    """
+
+    address: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Cluster":
+        """A cluster such as ``"ray"`` or ``"ray:10.0.0.1:6379"``.
+
+        Raises:
+            ValueError: something else; says what was expected.
+
+        Example:
+            >>> Cluster.parse("ray:10.0.0.1:6379").address
+            '10.0.0.1:6379'
+        """
+        kind, colon, address = text.partition(":")
+        if kind != "ray" or (colon and not address):
+            raise ValueError(f"{text!r} is no cluster, such as ray or ray:10.0.0.1:6379")
+        return cls(address)
+
+    def connect(self) -> Any:
+        """The package ray, connected, unless this process is connected already.
+
+        Raises:
+            MissingDependency: ray is not installed.
+            ClusterError: nothing answers at the address.
+        """
+        try:
+            import ray
+            import ray.data
+        except ImportError:
+            raise MissingDependency(
+                "--cluster ray needs ray, which is not installed. "
+                'Install it with pip install "emocli[ray]" or leave out --cluster.'
+            ) from None
+        if not ray.is_initialized():
+            self._knock()
+            try:
+                ray.init(
+                    address=self.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise self._unreachable(str(error).splitlines()[0]) from None
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        return ray
+
+    def _knock(self) -> None:
+        """Fail at once where Ray would ask again and again."""
+        host, colon, port = self.address.removeprefix("ray://").rpartition(":")
+        if not colon or not port.isdecimal():
+            return
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise self._unreachable(getattr(error, "strerror", None) or str(error)) from None
+
+    def _unreachable(self, reason: str) -> ClusterError:
+        return ClusterError(
+            f"ray:{self.address}: no cluster answers ({reason}), expected the address of a "
+            f"running one. Start it with ray start --head, or name the address it has printed."
+        )
+
+
+class Parts:
+    """The folder of Parquet files that a run on a cluster writes, a file for each chunk.
+
+    A part is named after its number and what is in it, so that the same command knows which it
+    has. Parts of files that have changed since are removed.
+
+    Args:
+        folder: where the parts are; made if it is missing.
+        settings: all that decides what rows look like, plain data.
+        chunks: utterances of each part.
+        overwrite: forget what an earlier run has written.
+
+    Raises:
+        TableError: the output is no folder or cannot be written, or holds parts of a run with
+            other settings.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        settings: Mapping[str, Any],
+        chunks: Sequence[Sequence[Utterance]],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._names = [_part_name(number, chunk) for number, chunk in enumerate(chunks)]
+        content = json.dumps(settings, sort_keys=True)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            found = {one for one in os.listdir(folder) if _is_part(one)}
+            before = None if overwrite else self._settings()
+            if found and before not in (None, content):
+                raise TableError(
+                    f"{folder}: holds parts of a run with other settings, expected the same "
+                    f"command. Choose another place with -o, or add --overwrite."
+                )
+            for name in found if before is None else found - set(self._names):
+                os.unlink(os.path.join(folder, name))
+        except OSError as error:
+            raise TableError(
+                f"{folder}: cannot be written ({error.strerror}), expected a folder for the parts "
+                f"of the table. Choose another place with -o."
+            ) from None
+        if before != content:
+            with replacing(os.path.join(folder, SETTINGS)) as stream:
+                stream.write(content.encode())
+        self._done = {name for name in self._names if os.path.exists(self._path(name))}
+
+    def missing(self) -> list[int]:
+        """Numbers of the parts that are not there."""
+        return [n for n, name in enumerate(self._names) if name not in self._done]
+
+    def write(self, number: int, table: PredictionTable) -> None:
+        """Write a part, whole or not at all."""
+        write_table(table, self._path(self._names[number]), "parquet")
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._folder, name)
+
+    def _settings(self) -> str | None:
+        try:
+            return Path(self._path(SETTINGS)).read_text()
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+def predict_on_cluster(
+    run: PredictionRun,
+    cluster: Cluster,
+    output: str,
+    *,
+    loading: Mapping[str, Any],
+    overwrite: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Iterator[PredictionTable]:
+    """The tables of the chunks of a run, as they are written; only those that were missing.
+
+    Args:
+        run: models and utterances; its models are loaded again by each actor.
+        cluster: where to run.
+        output: folder of the table.
+        loading: arguments of `emocli.pipeline.predict.load_recognizers`.
+        overwrite: do all anew.
+        progress: called with how far the run has come.
+
+    Raises:
+        MissingDependency: ray is not installed.
+        ClusterError: the cluster cannot be reached, or gave up.
+        TableError: the output cannot be written, or is that of another command.
+    """
+    utterances = run.inputs.utterances
+    chunks = in_chunks(utterances)
+    machine = {name: loading.get(name) for name in ("device", "dtype", "engine")}
+    settings = run.settings(shaping=repr(run.shaping), **machine)
+    parts = Parts(output, settings, chunks, overwrite=overwrite)
+    missing = parts.missing()
+    n_before = len(utterances) - sum(len(chunks[number]) for number in missing)
+    tally = Tally(len(utterances), progress, n_before)
+    if not missing:
+        return
+    ray = cluster.connect()
+    for number, rows in _map_chunks(ray, run, chunks, missing, loading):
+        table = run.table(rows)
+        parts.write(number, table)
+        failed = {row["file"] for row in rows if row["error"]}
+        for utterance in chunks[number]:
+            tally.finished(failed=utterance.file in failed)
+        tally.report()
+        yield table
+
+
+def cluster_inputs(paths: Sequence[str], speakers: str | None = None) -> Inputs:
+    """What the arguments name: files and tables first, then what URIs stand for.
+
+    Raises:
+        AudioError: a URI that cannot be listed, or a folder of a store without recordings.
+        EmocliError: see `emocli.pipeline.predict.gather_inputs`.
+    """
+    here = [path for path in paths if "://" not in path]
+    inputs = gather_inputs(here, speakers) if here else Inputs(())
+    located = [file for path in paths if "://" in path for file in _stored(path)]
+    stored = [Utterance(file, Path(file)) for file in dict.fromkeys(located)]
+    folder = "" if stored else inputs.folder
+    return replace(inputs, utterances=(*inputs.utterances, *stored), folder=folder)
+
+
+def _stored(uri: str) -> list[str]:
+    """URIs of the recordings that a URI of a file, folder or pattern stands for."""
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(uri)
+        if is_pattern(path):
+            found = system.glob(path)
+        elif system.isdir(path):
+            found = [one for one in system.find(path) if one.lower().endswith(AUDIO_SUFFIXES)]
+        else:
+            return [uri]
+    except (OSError, ValueError, ImportError) as error:
+        raise AudioError(
+            f"{uri}: cannot be listed ({error}), expected recordings in a store. "
+            f"Check the address, the keys for it, and that fsspec has its package."
+        ) from None
+    if not found:
+        raise AudioError(
+            f"{uri}: no recordings there, expected files that end in "
+            f"{', '.join(AUDIO_SUFFIXES)}. Check the address."
+        )
+    return [system.unstrip_protocol(one) for one in sorted(found)]
+
+
+class _Scorer:
+    """An actor: a chunk of utterances, as JSON, to its rows."""
+
+    def __init__(self, loading: Mapping[str, Any], options: PredictOptions) -> None:
+        self._recognizers = load_recognizers(**loading)
+        self._options = options
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        found = [json.dumps(self._rows(json.loads(chunk))) for chunk in batch["chunk"]]
+        return {"number": list(batch["number"]), "rows": found}
+
+    def _rows(self, chunk: Sequence[Mapping[str, Any]]) -> list[Row]:
+        utterances = [Utterance(**{**one, "path": Path(one["path"])}) for one in chunk]
+        with tempfile.TemporaryDirectory(prefix="emocli-") as folder:
+            near = [_fetched(one, folder, n) for n, one in enumerate(utterances)]
+            run = PredictionRun(Inputs(tuple(near)), self._recognizers, self._options)
+            return list(rows_of(run.blocks()))
+
+
+def _fetched(utterance: Utterance, folder: str, number: int) -> Utterance:
+    """An utterance of a store with its recording here; any other as it is."""
+    if "://" not in utterance.file or utterance.error:
+        return utterance
+    import fsspec
+
+    path = os.path.join(folder, f"{number}{os.path.splitext(utterance.file)[1]}")
+    try:
+        system, remote = fsspec.core.url_to_fs(utterance.file)
+        system.get_file(remote, path)
+    except (OSError, ValueError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        sentence = (
+            f"{utterance.file}: cannot be fetched ({reason}), expected a recording in a store. "
+            f"Check the address and the keys for it."
+        )
+        return replace(utterance, error=sentence)
+    return replace(utterance, path=Path(path))
+
+
+def _map_chunks(
+    ray: Any,
+    run: PredictionRun,
+    chunks: Sequence[Sequence[Utterance]],
+    numbers: Sequence[int],
+    loading: Mapping[str, Any],
+) -> Iterator[tuple[int, list[Row]]]:
+    """Rows of chunks, in whatever order they come, each chunk once."""
+    resources = ray.cluster_resources()
+    n_gpus = int(resources.get("GPU", 0))
+    n_actors = min(len(numbers), n_gpus or max(1, int(resources.get("CPU", 1))))
+    items = [{"number": n, "chunk": json.dumps([_plain(u) for u in chunks[n]])} for n in numbers]
+    rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        _Scorer,
+        fn_constructor_kwargs={"loading": loading, "options": replace(run.options, n_processes=1)},
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors),
+        num_cpus=1,
+        num_gpus=1 if n_gpus else 0,
+    )
+    seen = set()
+    try:
+        for row in rows.iter_rows():
+            if row["number"] not in seen:
+                seen.add(row["number"])
+                yield int(row["number"]), json.loads(row["rows"])
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"The cluster gave up ({_last_line(error)}), expected rows of every recording. "
+            f"Run the same command again: it goes on from the parts that are done."
+        ) from None
+
+
+def _last_line(error: Exception) -> str:
+    return next((one for one in reversed(str(error).splitlines()) if one.strip()), repr(error))
+
+
+def _plain(utterance: Utterance) -> dict[str, Any]:
+    """An utterance as JSON has it, findable from other working folders."""
+    return {**asdict(utterance), "path": os.path.abspath(utterance.path)}
+
+
+def _part_name(number: int, chunk: Sequence[Utterance]) -> str:
+    keys = b"".join(utterance_key("text", one) for one in chunk)
+    return f"part-{number:06}-{hashlib.blake2b(keys, digest_size=8).hexdigest()}.parquet"
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith("part-") and name.endswith(".parquet")
