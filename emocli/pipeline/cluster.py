@@ -296,7 +296,8 @@ def _fetched(utterance: Utterance, folder: str, number: int) -> Utterance:
         system, remote = fsspec.core.url_to_fs(utterance.file)
         system.get_file(remote, path)
     except (OSError, ValueError, ImportError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        missing = isinstance(error, FileNotFoundError)  # stores put the path in its place
+        reason = "not there" if missing else str(error) or type(error).__name__
         sentence = (
             f"{utterance.file}: cannot be fetched ({reason}), expected a recording in a store. "
             f"Check the address and the keys for it."
@@ -321,7 +322,7 @@ def _map_chunks(
         _Scorer,
         fn_constructor_kwargs={"loading": loading, "options": replace(run.options, n_processes=1)},
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors),
         num_cpus=1,
         num_gpus=1 if n_gpus else 0,
     )

@@ -1,0 +1,166 @@
+"""Runs on a cluster, as far as they can be tested without one: addresses, parts, stores, rows."""
+
+import builtins
+import json
+import socket
+
+import pytest
+from typer.testing import CliRunner
+
+from emocli.cli.app import app
+from emocli.errors import AudioError, ClusterError, MissingDependency, TableError
+from emocli.pipeline import cluster
+from emocli.pipeline.cluster import Cluster, Parts, cluster_inputs
+from emocli.pipeline.inputs import Inputs, Utterance
+from emocli.pipeline.predict import PredictionRun, load_recognizers
+from emocli.pipeline.scoring import DEFAULT_OPTIONS
+from emocli.table_io import read_table
+
+
+@pytest.fixture
+def chunks(samples_dir):
+    paths = sorted(samples_dir.glob("*.flac"))
+    utterances = [Utterance(path.name, path) for path in paths]
+    return [utterances[:2], utterances[2:]]
+
+
+@pytest.fixture
+def samples_dir():
+    from pathlib import Path
+
+    return Path(__file__).parents[1] / "samples"
+
+
+def sentence(call, *arguments, kind, **options) -> str:
+    with pytest.raises(kind) as caught:
+        call(*arguments, **options)
+    return str(caught.value)
+
+
+class HereInsteadOfRay:
+    """Scores chunks in this process, through the same actor and the same JSON."""
+
+    def __init__(self, *, stops_after=99):
+        self.stops_after = stops_after
+        self.done = []
+
+    def __call__(self, ray, run, chunks, numbers, loading):
+        actor = cluster._Scorer(loading, DEFAULT_OPTIONS)
+        for number in list(numbers)[: self.stops_after]:
+            self.done.append(number)
+            chunk = json.dumps([cluster._plain(one) for one in chunks[number]])
+            found = actor({"number": [number], "chunk": [chunk]})
+            yield number, json.loads(found["rows"][0])
+
+
+@pytest.fixture
+def run(samples_dir):
+    paths = sorted(samples_dir.glob("*.flac"))
+    utterances = [Utterance(f"{n}.flac", paths[n % len(paths)], start=0.0) for n in range(130)]
+    return PredictionRun(Inputs(tuple(utterances)), load_recognizers("builtin"))
+
+
+def test_rows_are_those_of_a_run_here_and_a_second_run_makes_only_what_is_missing(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Cluster, "connect", lambda self: None)
+    out, loading = str(tmp_path / "out"), {"model": "builtin"}
+    first, rest = HereInsteadOfRay(stops_after=1), HereInsteadOfRay()
+    for mapping in (first, rest):
+        monkeypatch.setattr(cluster, "_map_chunks", mapping)
+        list(cluster.predict_on_cluster(run, Cluster(), out, loading=loading))
+    assert (first.done, rest.done) == ([0], [1, 2])
+    from emocli.pipeline.predict import rows_of
+
+    local, found = run.table(rows_of(run.blocks())), read_table(out)
+    assert found["file"].tolist() == local["file"].tolist()
+    assert found.probs == pytest.approx(local.probs, abs=1e-12)
+
+
+def test_parts_of_other_settings_are_kept_unless_told_otherwise(chunks, tmp_path):
+    out = str(tmp_path / "out")
+    from emocli.table import PredictionTable
+
+    table = PredictionTable.from_rows([{"file": "a.wav"}])
+    Parts(out, {"window": 4}, chunks).write(0, table)
+    assert Parts(out, {"window": 4}, chunks).missing() == [1]
+    assert sentence(Parts, out, {"window": 12}, chunks, kind=TableError) == (
+        f"{out}: holds parts of a run with other settings, expected the same command. Choose "
+        f"another place with -o, or add --overwrite."
+    )
+    assert Parts(out, {"window": 4}, chunks[1:]).missing() == [0]
+    assert Parts(out, {"window": 4}, chunks).missing() == [0, 1]
+    Parts(out, {"window": 4}, chunks).write(0, table)
+    assert Parts(out, {"window": 12}, chunks, overwrite=True).missing() == [0, 1]
+
+
+def test_an_output_that_is_a_file(chunks, tmp_path):
+    (tmp_path / "out").touch()
+    assert sentence(Parts, str(tmp_path / "out"), {}, chunks, kind=TableError) == (
+        f"{tmp_path}/out: cannot be written (File exists), expected a folder for the parts of the "
+        f"table. Choose another place with -o."
+    )
+
+
+def test_without_ray(monkeypatch):
+    found = builtins.__import__
+
+    def refuse(name, *rest):
+        if name.split(".")[0] == "ray":
+            raise ImportError(name)
+        return found(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    assert sentence(Cluster().connect, kind=MissingDependency) == (
+        "--cluster ray needs ray, which is not installed. "
+        'Install it with pip install "emocli[ray]" or leave out --cluster.'
+    )
+
+
+def test_an_address_where_nothing_answers():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        assert sentence(Cluster(address)._knock, kind=ClusterError) == (
+            f"ray:{address}: no cluster answers (Connection refused), expected the address of a "
+            f"running one. Start it with ray start --head, or name the address it has printed."
+        )
+
+
+def test_stores_are_listed_and_recordings_fetched(samples_dir, tmp_path):
+    uri = f"file://{samples_dir}"
+    for path in (uri, f"{uri}/*.flac"):
+        found = [one.file for one in cluster_inputs([path]).utterances]
+        assert found == [f"file://{one}" for one in sorted(samples_dir.glob("*.flac"))]
+    one = cluster_inputs([found[0]]).utterances[0]
+    assert cluster._fetched(one, str(tmp_path), 0).path == tmp_path / "0.flac"
+    assert (tmp_path / "0.flac").stat().st_size == (samples_dir / "grandmother.flac").stat().st_size
+
+
+def test_stores_without_recordings(tmp_path):
+    assert sentence(cluster_inputs, [f"file://{tmp_path}"], kind=AudioError).startswith(
+        f"file://{tmp_path}: no recordings there, expected files that end in .wav, "
+    )
+    assert sentence(cluster_inputs, ["nowhere://a/b.wav"], kind=AudioError) == (
+        "nowhere://a/b.wav: cannot be listed (Protocol not known: nowhere), expected recordings "
+        "in a store. Check the address, the keys for it, and that fsspec has its package."
+    )
+    lost = Utterance("file:///nowhere/b.wav", tmp_path)
+    assert cluster._fetched(lost, str(tmp_path), 0).error == (
+        "file:///nowhere/b.wav: cannot be fetched (not there), expected a recording in a "
+        "store. Check the address and the keys for it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["a.wav", "--cluster", "dask"], "'dask' is no cluster, such as ray or ray:10.0.0.1:6379"),
+        (["a.wav", "--cluster", "ray"], "a run on a cluster writes parts into a folder; name it"),
+        (["-", "--cluster", "ray", "-o", "out"], "standard input cannot be read again when the"),
+    ],
+)
+def test_what_a_cluster_is_not_for(arguments, expected):
+    done = CliRunner().invoke(app, ["predict", *arguments])
+    assert done.exit_code == 2
+    assert expected in " ".join(done.stderr.replace("│", " ").split())
