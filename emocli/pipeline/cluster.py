@@ -314,16 +314,16 @@ def _map_chunks(
     loading: Mapping[str, Any],
 ) -> Iterator[tuple[int, list[Row]]]:
     """Rows of chunks, in whatever order they come, each chunk once."""
-    resources = ray.cluster_resources()
-    n_gpus = int(resources.get("GPU", 0))
-    n_actors = min(len(numbers), n_gpus or max(1, int(resources.get("CPU", 1))))
+    n_gpus, n_cores = _machines(ray)
+    n_actors = min(len(numbers), n_gpus or int(ray.cluster_resources().get("CPU", 1)))
+    options = replace(run.options, n_processes=1, n_threads=max(run.options.n_threads, n_cores))
     items = [{"number": n, "chunk": json.dumps([_plain(u) for u in chunks[n]])} for n in numbers]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         _Scorer,
-        fn_constructor_kwargs={"loading": loading, "options": replace(run.options, n_processes=1)},
+        fn_constructor_kwargs={"loading": loading, "options": options},
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors),
-        num_cpus=1,
+        num_cpus=n_cores,
         num_gpus=1 if n_gpus else 0,
     )
     seen = set()
@@ -337,6 +337,16 @@ def _map_chunks(
             f"The cluster gave up ({_last_line(error)}), expected rows of every recording. "
             f"Run the same command again: it goes on from the parts that are done."
         ) from None
+
+
+def _machines(ray: Any) -> tuple[int, int]:
+    """GPUs of a cluster, and cores that decode for each; without GPUs, 0 and a core an actor."""
+    found = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_gpus = [one for one in found if one.get("GPU", 0) >= 1]
+    if not with_gpus:
+        return 0, 1
+    n_cores = min(int(one.get("CPU", 1) // one["GPU"]) for one in with_gpus)
+    return int(sum(one["GPU"] for one in with_gpus)), max(1, n_cores)
 
 
 def _last_line(error: Exception) -> str:

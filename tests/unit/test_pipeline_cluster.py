@@ -164,3 +164,17 @@ def test_what_a_cluster_is_not_for(arguments, expected):
     done = CliRunner().invoke(app, ["predict", *arguments])
     assert done.exit_code == 2
     assert expected in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_cores_of_machines_with_gpus_are_shared_among_these():
+    class Nodes:
+        def __init__(self, *found):
+            self.found = found
+
+        def nodes(self):
+            return [{"Alive": alive, "Resources": has} for alive, has in self.found]
+
+    gone = (False, {"CPU": 2.0, "GPU": 2.0})
+    assert cluster._machines(Nodes(gone, (True, {"CPU": 4.0}))) == (0, 1)
+    two, one = (True, {"CPU": 16.0, "GPU": 2.0}), (True, {"CPU": 12.0, "GPU": 1.0})
+    assert cluster._machines(Nodes(gone, two, one, (True, {"CPU": 64.0}))) == (3, 8)
