@@ -33,7 +33,7 @@ from emocli.pipeline.predict import PredictionRun, gather_inputs, load_recognize
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import PredictOptions, Row, in_chunks
 from emocli.table import PredictionTable
-from emocli.table_io import replacing, write_table
+from emocli.table_io import read_table, replacing, write_table
 
 SETTINGS = ".settings.json"
 """The file in the output folder that says what made its parts."""
@@ -161,11 +161,13 @@ class Parts:
         if before != content:
             with replacing(os.path.join(folder, SETTINGS)) as stream:
                 stream.write(content.encode())
-        self._done = {name for name in self._names if os.path.exists(self._path(name))}
 
     def missing(self) -> list[int]:
-        """Numbers of the parts that are not there."""
-        return [n for n, name in enumerate(self._names) if name not in self._done]
+        """Numbers of the parts that are not there, or hold an error, which may not come again."""
+        return [n for n, name in enumerate(self._names) if not self._is_done(self._path(name))]
+
+    def _is_done(self, path: str) -> bool:
+        return os.path.exists(path) and not read_table(path).failed.any()
 
     def write(self, number: int, table: PredictionTable) -> None:
         """Write a part, whole or not at all."""

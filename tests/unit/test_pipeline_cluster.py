@@ -3,6 +3,7 @@
 import builtins
 import json
 import socket
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -12,8 +13,9 @@ from emocli.errors import AudioError, ClusterError, MissingDependency, TableErro
 from emocli.pipeline import cluster
 from emocli.pipeline.cluster import Cluster, Parts, cluster_inputs
 from emocli.pipeline.inputs import Inputs, Utterance
-from emocli.pipeline.predict import PredictionRun, load_recognizers
+from emocli.pipeline.predict import PredictionRun, load_recognizers, rows_of
 from emocli.pipeline.scoring import DEFAULT_OPTIONS
+from emocli.table import PredictionTable
 from emocli.table_io import read_table
 
 
@@ -26,8 +28,6 @@ def chunks(samples_dir):
 
 @pytest.fixture
 def samples_dir():
-    from pathlib import Path
-
     return Path(__file__).parents[1] / "samples"
 
 
@@ -70,8 +70,6 @@ def test_rows_are_those_of_a_run_here_and_a_second_run_makes_only_what_is_missin
         monkeypatch.setattr(cluster, "_map_chunks", mapping)
         list(cluster.predict_on_cluster(run, Cluster(), out, loading=loading))
     assert (first.done, rest.done) == ([0], [1, 2])
-    from emocli.pipeline.predict import rows_of
-
     local, found = run.table(rows_of(run.blocks())), read_table(out)
     assert found["file"].tolist() == local["file"].tolist()
     assert found.probs == pytest.approx(local.probs, abs=1e-12)
@@ -79,8 +77,6 @@ def test_rows_are_those_of_a_run_here_and_a_second_run_makes_only_what_is_missin
 
 def test_parts_of_other_settings_are_kept_unless_told_otherwise(chunks, tmp_path):
     out = str(tmp_path / "out")
-    from emocli.table import PredictionTable
-
     table = PredictionTable.from_rows([{"file": "a.wav"}])
     Parts(out, {"window": 4}, chunks).write(0, table)
     assert Parts(out, {"window": 4}, chunks).missing() == [1]
@@ -92,6 +88,13 @@ def test_parts_of_other_settings_are_kept_unless_told_otherwise(chunks, tmp_path
     assert Parts(out, {"window": 4}, chunks).missing() == [0, 1]
     Parts(out, {"window": 4}, chunks).write(0, table)
     assert Parts(out, {"window": 12}, chunks, overwrite=True).missing() == [0, 1]
+
+
+def test_a_part_with_an_error_is_made_again(chunks, tmp_path):
+    parts = Parts(str(tmp_path), {}, chunks)
+    parts.write(0, PredictionTable.from_rows([{"file": "a.wav", "error": "broken"}]))
+    parts.write(1, PredictionTable.from_rows([{"file": "b.wav"}]))
+    assert Parts(str(tmp_path), {}, chunks).missing() == [0]
 
 
 def test_an_output_that_is_a_file(chunks, tmp_path):
