@@ -7,9 +7,9 @@ recordings are copies of tests/samples and one file that is no recording.
 
 On a machine with 2 cores, 1,251 rows in 20 parts, compared with a run without a cluster:
 
-    undisturbed    16.5 s   lost 0   twice 0   largest difference of a posterior 0
-    worker killed  19.6 s   lost 0   twice 0   largest difference of a posterior 0
-    node killed    19.0 s   lost 0   twice 0   largest difference of a posterior 0
+    undisturbed    17.1 s   lost 0   twice 0   largest difference of a posterior 0
+    worker killed  16.9 s   lost 0   twice 0   largest difference of a posterior 0
+    node killed    26.7 s   lost 0   twice 0   largest difference of a posterior 0
 
 A million hours, reckoned and not run. Measured here: a part of 64 rows takes the process that was
 started 7 ms to check and write, and 6 kB of disk. Assumed: wav2vec2-base at 14 GFLOP a second of
