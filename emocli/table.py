@@ -131,16 +131,14 @@ class PredictionTable:
         """
         columns: dict[str, list[Any]] = {}
         texts: dict[str, str] = {}  # labels and notes are the same again and again
-        n_rows = 0
-        for row in rows:
+        for n_before, row in enumerate(rows):
             for key, value in row.items():
                 if key not in columns:
-                    columns[key] = [None] * n_rows
+                    columns[key] = [None] * n_before
                 columns[key].append(texts.setdefault(value, value) if type(value) is str else value)
-            n_rows += 1
             if len(row) < len(columns):
                 for values in columns.values():
-                    if len(values) < n_rows:
+                    if len(values) == n_before:
                         values.append(None)
         return cls.from_columns(columns or {"file": []}, folder=folder, name=name)
 

@@ -109,8 +109,7 @@ def predict(
         abstain_above,
         abstain_below,
     )
-    loading = {
-        "model": model,
+    loading: dict[str, Any] = {
         "device": device,
         "dtype": dtype.value,
         "engine": engine.value,
@@ -118,7 +117,7 @@ def predict(
         "offline": offline,
         "mc_dropout": mc_dropout,
     }
-    recognizers = load_recognizers(**loading)  # type: ignore[arg-type]
+    recognizers = load_recognizers(model, **loading)
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
         if doubt := getattr(recognizer, "engine_remark", ""):
@@ -129,7 +128,8 @@ def predict(
     )
     run = PredictionRun(inputs, recognizers, chosen, shaping)
     if found:
-        _scatter(run, found, output, loading, talk, overwrite=not resume)
+        whole = {"model": model, **loading}
+        _scatter(run, found, output, whole, talk, overwrite=not resume)
         return
     if output == STDIN and kind in STREAMED and not chosen.windows:
         table = _stream(run, kind, talk, csv_safe=csv_safe)

@@ -210,7 +210,7 @@ def predict_on_cluster(
     utterances = run.inputs.utterances
     chunks = in_chunks(utterances)
     machine = {name: loading.get(name) for name in ("device", "dtype", "engine")}
-    settings = run.settings(shaping=repr(run.shaping), **machine)
+    settings = run.settings(shaping=run.shaping.settings(), **machine)
     parts = Parts(output, settings, chunks, overwrite=overwrite)
     missing = parts.missing()
     n_before = len(utterances) - sum(len(chunks[number]) for number in missing)

@@ -56,6 +56,19 @@ class Shaping:
     abstain_above: float | None = None
     abstain_below: float | None = None
 
+    def settings(self) -> list[Any]:
+        """What tells it from another one, as plain data."""
+        from emocli.calibration.storage import dump_calibration
+
+        learned = "" if self.calibration is None else dump_calibration(self.calibration)
+        return [
+            self.windows,
+            learned,
+            repr(self.timeline),
+            self.abstain_above,
+            self.abstain_below,
+        ]
+
     def measured(self, rows: Iterable[Row], folder: str = "") -> PredictionTable:
         """Rows as a table, calibrated, before windows are put together.
 

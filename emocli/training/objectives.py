@@ -93,7 +93,7 @@ class Categorical:
             first = focal_loss(logits, targets, alpha=self._placed, gamma=self._gamma)
         else:
             first = weighted_cross_entropy(logits, targets, self._placed)
-        if self._neutral is None:
+        if self._neutral is None or scores is None:
             return (first,)
         return first, neutral_soft_margin(scores.reshape(-1), targets.eq(self._neutral))
 

@@ -98,7 +98,8 @@ WRONG = [
     (
         ("method",),
         "mean",
-        'method is "mean", expected entropy-selection or bayes or blend or logistic or ridge or stacking',
+        'method is "mean", expected entropy-selection or bayes or blend or logistic or ridge or '
+        "stacking",
     ),
     (("emocli",), 1, "emocli is 1, expected a text"),
     (("inputs",), [], "inputs is [], expected an object"),

@@ -495,7 +495,13 @@ def test_each_model_is_loaded_once_and_as_asked(monkeypatch):
 
     asked = []
     monkeypatch.setattr(registry, "resolve", lambda name, **options: asked.append((name, options)))
-    options = {"device": "cpu", "dtype": "fp32", "batch_size": 3, "offline": True}
+    options = {
+        "device": "cpu",
+        "dtype": "fp32",
+        "engine": "torch",
+        "batch_size": 3,
+        "offline": True,
+    }
     use_case.load_recognizers(["a", "b", "a"], **options)
     use_case.load_recognizers("c", **options)
     assert asked == [("a", options), ("b", options), ("c", options)]

@@ -124,8 +124,8 @@ def test_a_speaker_of_two_corpora_is_an_error():
     with pytest.raises(RecipeError) as caught:
         leave_corpus_out([utterance("x", "a"), utterance("y", "b"), utterance("x", "b")])
     assert str(caught.value) == (
-        "without-a: x (x.wav, x.wav) would be both in training and in testing. Give different people "
-        "different names, or drop one of the tables."
+        "without-a: x (x.wav, x.wav) would be both in training and in testing. Give different "
+        "people different names, or drop one of the tables."
     )
 
 
