@@ -1,6 +1,10 @@
 """Fixtures that every room's tests share."""
 
 import os
+
+# Two test processes on two cores, one thread each; read when torch and its kin are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import hypothesis

@@ -341,6 +341,7 @@ def test_all_short_names_are_listed():
 
 def test_checksums_of_the_cache(cached):
     passed = {check.what: check.passed for check in verify.verify(NAME)}
+    passed.pop("openvino fp32 beside torch fp32", None)  # only where openvino is installed
     assert passed == {
         "config.json": True,
         "model.safetensors": True,
@@ -356,7 +357,9 @@ def test_checksums_of_the_cache(cached):
 
 def test_a_known_answer(tmp_path, network):
     folder = checkpoints.save_network(tmp_path, network)
-    assert {check.passed for check in verify.verify(str(folder))} == {None}
+    unrecorded = {check.what: check.passed for check in verify.verify(str(folder))}
+    assert unrecorded["config.json"] is None
+    assert unrecorded["model.safetensors"] is None
     verify.record_known_answer(folder)
     checks = {check.what: check for check in verify.verify(str(folder), device="cpu")}
     assert checks["model.safetensors"].passed
