@@ -192,7 +192,7 @@ def summary(table: PredictionTable) -> RenderableType:
     if n_failed:
         lines.append(Text(f"{n_failed} of {len(table)} rows have no prediction.", style="red"))
     if n_noted:
-        lines.append(Text(f"{n_noted} recordings are doubtful in themselves: see note."))
+        lines.append(Text(f"Doubtful recordings: {n_noted}, see the remarks."))
     return Group(*lines)
 
 
