@@ -97,25 +97,29 @@ class SpeechRecognizer:
             ModelError: memory runs out for a single utterance.
         """
         result = np.empty((len(utterances), len(self._network.outputs)))
-        for batch, inputs in self._runner.batches(utterances):
-            result[batch] = self._score(inputs)
+        # A GPU computes one batch while the next is made ready: nothing waits until all are sent.
+        sent = [
+            (batch, self._score(inputs)) for batch, inputs in self._runner.batches(utterances)
+        ]
+        for batch, scores in sent:
+            result[batch] = scores.double().cpu().numpy()
         return result
 
     def remarks(self, utterances: Sequence[NDArray[np.float32]]) -> list[str]:
         """What of each utterance the model does not take in, empty where it takes all."""
         return not_heard(self._network, utterances)
 
-    def _score(self, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def _score(self, inputs: Sequence[NDArray[np.float32]]) -> torch.Tensor:
         """Logits of one batch, shape (n_utterances, n_outputs), in halves if it is too large."""
         try:
-            return np.asarray(self._runner.forward(inputs).double().cpu().numpy())
+            return self._runner.forward(inputs)
         except MemoryFull:
             if len(inputs) == 1:
                 raise
         # Out here the error no longer holds what the network had computed.
         torch.cuda.empty_cache()  # does nothing without CUDA
         middle = len(inputs) // 2
-        return np.concatenate([self._score(inputs[:middle]), self._score(inputs[middle:])])
+        return torch.cat([self._score(inputs[:middle]), self._score(inputs[middle:])])
 
 
 def load_speech(

@@ -129,7 +129,7 @@ class NetworkRunner:
             MemoryFull: memory runs out.
         """
         lengths = [len(values) for values in inputs]
-        stacked = torch.from_numpy(stack(inputs)).to(self._device, self._dtype)
+        stacked = self._sent(torch.from_numpy(stack(inputs)))
         padded = len(set(lengths)) > 1
         mask = valid_positions(lengths, max(lengths), self._device).long() if padded else None
         n_frames = count_frames(lengths, self._network.convolutions)
@@ -144,6 +144,12 @@ class NetworkRunner:
                 f"utterances of up to {max(lengths)} values at once. Use a smaller --batch-size "
                 f"or a shorter --window."
             ) from error
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """Values on the device; on their way there while it computes the batch before."""
+        if self._device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self._device, self._dtype, non_blocking=True)
 
     def _heard(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         missing = self._network.min_samples - len(waveform)

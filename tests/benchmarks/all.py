@@ -2,7 +2,7 @@
 
     python tests/benchmarks/all.py               # some hours
     python tests/benchmarks/all.py --quick       # minutes: fewer inputs, the same tables
-    python tests/benchmarks/all.py speed_cpu kills
+    python tests/benchmarks/all.py speed_models kills
 
 A benchmark that needs what is not here (a GPU, Ray, other people's programs, corpora) says so, and
 the others go on. The exit status is 1 if one of them failed.
@@ -18,8 +18,7 @@ HERE = Path(__file__).parent
 QUICK: dict[str, tuple[str, ...]] = {
     "startup": (),
     "speed_builtin": (),
-    "speed_cpu": ("--clips", "8"),
-    "speed_gpu": (),
+    "speed_models": ("--clips", "8"),
     "speed_transcribe": ("--files", "4", "--runs", "1"),
     "eval_speed": (),
     "fuzz": ("-n", "1000"),
