@@ -32,8 +32,10 @@ from emocli.models.speech_network import SpeechNetwork, count_frames, not_heard
 
 CONVERSION = 1
 """Counts up when the same checkpoint converts to something else."""
+MOST_LONE_THREADS = 4
+"""Up to so many threads each takes an utterance of its own: none waits for another."""
 THREADS_PER_STREAM = 4
-"""Threads that share an utterance. On machines with more, several utterances run at once."""
+"""Threads that share an utterance where there are many; each utterance at work takes memory."""
 EXAMPLE_SECONDS = 2.0
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -133,7 +135,7 @@ def compile_network(checkpoint: Checkpoint, network: SpeechNetwork, dtype: str) 
         {
             "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
             "INFERENCE_NUM_THREADS": n_threads,
-            "NUM_STREAMS": max(1, n_threads // THREADS_PER_STREAM),
+            "NUM_STREAMS": max(min(n_threads, MOST_LONE_THREADS), n_threads // THREADS_PER_STREAM),
             "CACHE_DIR": str(folder),
             "CACHE_MODE": "OPTIMIZE_SIZE",  # the weights are there already
         },
