@@ -4,6 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain, groupby
 
 from emocli.errors import AudioError
 
@@ -26,7 +27,7 @@ _DIGITS = re.compile(r"(\d+)")
 _Identity = tuple[int, int]
 
 
-def natural_key(path: str) -> list[tuple[tuple[int, int, str], ...]]:
+def natural_key(path: str) -> list[str]:
     """A sorting key with numbers in order of size, so that ``a2.wav`` comes before ``a10.wav``.
 
     Folders sort before what is deeper in a later one; case decides only between names that are
@@ -35,16 +36,22 @@ def natural_key(path: str) -> list[tuple[tuple[int, int, str], ...]]:
     return [_natural_part(part) for part in (*path.casefold().split("/"), path)]
 
 
-def _natural_part(part: str) -> tuple[tuple[int, int, str], ...]:
-    return tuple(
-        (0, int(piece), piece) if piece.isdecimal() else (1, 0, piece)
-        for piece in _DIGITS.split(part)
-        if piece
-    )
+def _natural_part(part: str) -> str:
+    """A text that sorts as the numbers of a part do by size and what is between them by letters.
+
+    No name has null characters, so one before a number makes that come before all letters, and
+    one after it makes ``0a`` come before ``00a``.
+    """
+    return _DIGITS.sub(_natural_number, part)
 
 
-def find_recordings(folder: str) -> list[str]:
-    """Paths of all recordings in a folder and the folders in it, in natural order.
+def _natural_number(found: re.Match[str]) -> str:
+    digits = str(int(found[0]))
+    return f"\0{chr(len(digits))}{digits}{found[0]}\0"
+
+
+def find_recordings(folder: str) -> Iterator[str]:
+    """Paths of all recordings in a folder and the folders in it, in the order of `natural_key`.
 
     Hidden files and folders are left out, among them the ``._name.wav`` that macOS leaves on
     foreign disks. Links are followed, to files and to folders, but not from a folder into one
@@ -52,39 +59,67 @@ def find_recordings(folder: str) -> list[str]:
     whoever reads them finds out.
 
     Args:
-        folder: where to look; it starts every path that is returned.
+        folder: where to look; it starts every path.
+
+    Yields:
+        Paths as they are found: the names of one folder, and of those around it, are in memory.
 
     Raises:
         AudioError: there is none.
     """
-    found = sorted(_walk(folder, ()), key=natural_key)
-    if not found:
+    paths = _walk(folder, ())
+    first = next(paths, None)
+    if first is None:
         raise AudioError(
             f"{folder}: no recordings in this folder, expected files that end in "
             f"{', '.join(AUDIO_SUFFIXES)}. Name the files themselves if they end otherwise."
         )
-    return found
+    yield first
+    yield from paths
 
 
 def _walk(folder: str, above: tuple[_Identity, ...]) -> Iterator[str]:
-    """Recordings below a folder, in the order of the disk; ``above`` are the folders around it."""
+    """Recordings below a folder in natural order; ``above`` are the folders around it."""
     try:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             return
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
+        names, folders = _visible(folder)
     except OSError:
         yield folder
         return
-    for entry in visible:
-        path = os.path.join(folder, entry.name)
-        # A link that leads to itself makes entry.is_dir() raise.
-        if os.path.isdir(path) if entry.is_symlink() else entry.is_dir():
-            yield from _walk(path, (*above, identity))
-        elif entry.name.lower().endswith(AUDIO_SUFFIXES):
-            yield path
+
+    start = os.path.join(folder, "")
+
+    def below(name: str) -> Iterator[str]:
+        return _walk(start + name, (*above, identity)) if name in folders else iter((start + name,))
+
+    for _, same in groupby(names, str.casefold):
+        first, *others = same
+        if others:  # what is in folders A and a is in one order
+            yield from sorted(chain(*map(below, (first, *others))), key=natural_key)
+        elif first in folders:
+            yield from below(first)
+        else:
+            yield start + first
+
+
+def _visible(folder: str) -> tuple[list[str], set[str]]:
+    """Names in a folder that are recordings or folders, in natural order, and the folders."""
+    names, folders = [], set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            # A link that leads to itself makes entry.is_dir() raise.
+            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                folders.add(entry.name)
+            elif not entry.name.lower().endswith(AUDIO_SUFFIXES):
+                continue
+            names.append(entry.name)
+    names.sort(key=lambda name: _natural_part(name.casefold()))
+    return names, folders
 
 
 def is_pattern(path: str) -> bool:
