@@ -49,6 +49,7 @@ HEAVY = (
     "pyarrow",
     "openvino",
     "ray",
+    "fsspec",
 )
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from emocli.audio import faults
 from emocli.audio.quality import Level, quality_remarks
+from emocli.audio.stores import is_uri, open_stored
 from emocli.errors import AudioError
 
 BLOCK_SAMPLES = 1 << 18
@@ -325,12 +326,15 @@ def open_frames(path: str, name: str) -> Iterator[FrameSource]:
 
 
 def _opened(path: str, name: str) -> io.FileIO:
-    """A file, or a pipe once somebody writes to it.
+    """A file, one that is fetched from a store, or a pipe once somebody writes to it.
 
     Raises:
         OSError: there is none, or it may not be read.
-        AudioError: a pipe that nobody writes to.
+        AudioError: a pipe that nobody writes to, or a store that does not give it out.
+        MissingDependency: the package for the store is not installed.
     """
+    if is_uri(path):
+        return open_stored(path, name)
     if not stat.S_ISFIFO(os.stat(path).st_mode):
         return open(path, "rb", buffering=0)
     stream = io.FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "r")  # or it would wait here

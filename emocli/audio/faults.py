@@ -72,6 +72,57 @@ def nobody_writes(name: str, seconds: int) -> AudioError:
     )
 
 
+def not_fetched(name: str, error: Exception) -> AudioError:
+    """The error for a recording that its store does not give out.
+
+    Args:
+        name: what the user calls the recording.
+        error: what fsspec or its package for the store said.
+    """
+    if isinstance(error, FileNotFoundError):
+        return AudioError(f"{name}: no such object in the store, expected one. Check the address.")
+    if isinstance(error, PermissionError):
+        return AudioError(
+            f"{name}: no permission to read it, expected a readable object. "
+            f"Check the keys for its store."
+        )
+    return AudioError(
+        f"{name}: cannot be fetched ({_first_line(error)}), expected an object in a store. "
+        f"Check the network, the address, and the keys for its store."
+    )
+
+
+def not_listed(uri: str, error: Exception) -> AudioError:
+    """The error for a folder of a store that cannot be looked into; see `not_fetched`."""
+    reason = "no permission" if isinstance(error, PermissionError) else _first_line(error)
+    return AudioError(
+        f"{uri}: cannot be listed ({reason}), expected recordings in a store. "
+        f"Check the network, the address, and the keys for its store."
+    )
+
+
+def no_such_store(uri: str) -> AudioError:
+    """The error for a kind of URI that fsspec does not know."""
+    return AudioError(
+        f"{uri}: no kind of store is called {uri.partition('://')[0]}, expected s3://, gs:// or "
+        f"another that fsspec knows. Check the address."
+    )
+
+
+def no_room(name: str, folder: str, error: OSError) -> AudioError:
+    """The error for a recording whose copy finds no place here."""
+    return AudioError(
+        f"{name}: cannot be copied to {folder} ({error.strerror}), expected room for a copy. "
+        f"Free some space, or name another folder in TMPDIR."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """What an error of whatever package says, cut to what a sentence holds."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(" .")
+
+
 def empty(name: str) -> AudioError:
     """The error for a file of 0 bytes."""
     return AudioError(f"{name}: empty (0 bytes), expected a recording. Record it or copy it again.")

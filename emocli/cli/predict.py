@@ -13,7 +13,7 @@ from emocli.cli.options import DType, Engine, batch_size_of
 from emocli.cli.progress import shown
 from emocli.cli.render import CAUTION_COLUMNS, cautions, prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
-from emocli.pipeline.cluster import Cluster, cluster_inputs, predict_on_cluster
+from emocli.pipeline.cluster import Cluster, predict_on_cluster
 from emocli.pipeline.journal import Journal
 from emocli.pipeline.predict import (
     PredictionRun,
@@ -33,8 +33,9 @@ def predict(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Files, folders, patterns, a table with a file column (.csv, .tsv, .json, "
-            ".jsonl, .parquet), or - for a table or a list of paths on standard input.",
+            help="Files, folders, patterns, URIs of these such as s3://bucket/folder/ "
+            "(emocli[cloud]), a table with a file column (.csv, .tsv, .json, .jsonl, .parquet), "
+            "or - for a table or a list of paths on standard input.",
         ),
     ],
     model: options.Models = ["builtin"],  # noqa: B006 - typer copies it
@@ -92,9 +93,7 @@ def predict(
     shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
-    inputs = (
-        cluster_inputs(paths, speakers) if found else gather_inputs(paths, speakers, device=device)
-    )
+    inputs = gather_inputs(paths, speakers, device=device)
     for sentence in inputs.remarks:
         talk.say(sentence)
     for sentence in inputs.warnings:

@@ -42,7 +42,8 @@ ClusterOption = Annotated[
         envvar="EMOCLI_CLUSTER",
         metavar="ray[:ADDRESS]",
         help="Run on a Ray cluster (emocli[ray]); -o names a folder, which gets Parquet parts "
-        "that fuse, eval and report read as one table. PATHs may be URIs such as s3://.",
+        "that fuse, eval and report read as one table. All machines have to see the PATHs: on a "
+        "shared disk, or as URIs.",
         rich_help_panel=MACHINE_PANEL,
     ),
 ]

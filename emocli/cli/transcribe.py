@@ -91,8 +91,9 @@ def transcribe(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Files, folders, patterns, a table with a file column, or - for a table or a "
-            "list of paths on standard input.",
+            help="Files, folders, patterns, URIs of these such as s3://bucket/folder/ "
+            "(emocli[cloud]), a table with a file column, or - for a table or a list of paths on "
+            "standard input.",
         ),
     ],
     model: Annotated[

@@ -6,30 +6,33 @@ else for each core, maps them to rows; each chunk's rows become one Parquet file
 folder, written whole by the process that was started. Ray gives chunks to no actor that has
 enough to do, and gives those of an actor or machine that dies to others.
 
-Each actor decodes in threads ahead of its model, where Ray Data would have actors of their own for
-it: an hour of speech is a row of the table and 230 MB of samples, which would go through the
-object store, and a chunk of hour-long recordings would need 15 GB there.
+Each actor decodes in threads ahead of its model, on the cores beside its GPU, where Ray Data would
+have actors of their own for it: an hour of speech is a row of the table and 230 MB of samples,
+which would go through the object store, and a chunk of hour-long recordings would need 15 GB there.
+Actors of their own would gain where machines without GPUs are there to decode, as long as the
+network between them takes 64 kB for each second of audio, four times what FLAC takes from a store.
 
 Recordings are read where the actors are: on a disk that all machines share, or from a URI such as
-``s3://bucket/a.flac``, which is fetched before it is decoded.
+``s3://bucket/a.flac``, which is fetched before it is decoded. The output is a folder on a disk of
+the process that was started, shared or not.
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from emocli.audio.find import AUDIO_SUFFIXES, is_pattern
-from emocli.errors import AudioError, ClusterError, MissingDependency, TableError
-from emocli.pipeline.inputs import Inputs, Utterance
-from emocli.pipeline.journal import utterance_key
-from emocli.pipeline.predict import PredictionRun, gather_inputs, load_recognizers, rows_of
+from emocli.audio.stores import ask_stamps, located
+from emocli.errors import ClusterError, MissingDependency, TableError
+from emocli.pipeline.inputs import Inputs, Utterance, whole_path
+from emocli.pipeline.journal import keep_others_out, utterance_key
+from emocli.pipeline.predict import PredictionRun, load_recognizers, rows_of
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import PredictOptions, Row, in_chunks
 from emocli.table import PredictionTable
@@ -37,6 +40,9 @@ from emocli.table_io import read_table, replacing, write_table
 
 SETTINGS = ".settings.json"
 """The file in the output folder that says what made its parts."""
+
+LOCK = ".lock"
+"""The file in the output folder that the process which writes there has locked."""
 
 CONNECT_SECONDS = 10.0
 """How long a cluster may take to answer at all."""
@@ -118,7 +124,8 @@ class Parts:
     """The folder of Parquet files that a run on a cluster writes, a file for each chunk.
 
     A part is named after its number and what is in it, so that the same command knows which it
-    has. Parts of files that have changed since are removed.
+    has. Parts of files that have changed since are removed. A context manager: until it ends,
+    no other process gets the folder.
 
     Args:
         folder: where the parts are; made if it is missing.
@@ -127,8 +134,8 @@ class Parts:
         overwrite: forget what an earlier run has written.
 
     Raises:
-        TableError: the output is no folder or cannot be written, or holds parts of a run with
-            other settings.
+        TableError: the output is no folder or cannot be written, another emocli is at work in
+            it, or it holds parts of a run with other settings.
     """
 
     def __init__(
@@ -142,8 +149,45 @@ class Parts:
         self._folder = folder
         self._names = [_part_name(number, chunk) for number, chunk in enumerate(chunks)]
         content = json.dumps(settings, sort_keys=True)
+        self._lock = self._locked()
         try:
-            os.makedirs(folder, exist_ok=True)
+            self._prepare(content, overwrite=overwrite)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.close()
+
+    def _locked(self) -> io.FileIO:
+        """The file that keeps other processes out of the folder, which is made.
+
+        Raises:
+            TableError: the folder cannot be written, or another process has it.
+        """
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            stream = io.FileIO(self._path(LOCK), "a")
+        except OSError as error:
+            raise self._not_written(error) from None
+        try:
+            keep_others_out(stream, self._folder)
+        except TableError:
+            stream.close()
+            raise
+        return stream
+
+    def _prepare(self, content: str, *, overwrite: bool) -> None:
+        """Remove parts that this run does not want, and say what makes those that it writes.
+
+        Raises:
+            TableError: the folder cannot be written, or holds parts of a run with other settings.
+        """
+        folder = self._folder
+        try:
             found = {one for one in os.listdir(folder) if _is_part(one)}
             before = None if overwrite else self._settings()
             if found and before not in (None, content):
@@ -154,13 +198,16 @@ class Parts:
             for name in found if before is None else found - set(self._names):
                 os.unlink(os.path.join(folder, name))
         except OSError as error:
-            raise TableError(
-                f"{folder}: cannot be written ({error.strerror}), expected a folder for the parts "
-                f"of the table. Choose another place with -o."
-            ) from None
+            raise self._not_written(error) from None
         if before != content:
             with replacing(os.path.join(folder, SETTINGS)) as stream:
                 stream.write(content.encode())
+
+    def _not_written(self, error: OSError) -> TableError:
+        return TableError(
+            f"{self._folder}: cannot be written ({error.strerror}), expected a folder for the "
+            f"parts of the table. Choose another place with -o."
+        )
 
     def missing(self) -> list[int]:
         """Numbers of the parts that are not there, or hold an error, which may not come again."""
@@ -211,61 +258,22 @@ def predict_on_cluster(
     chunks = in_chunks(utterances)
     machine = {name: loading.get(name) for name in ("device", "dtype", "engine")}
     settings = run.settings(shaping=run.shaping.settings(), **machine)
-    parts = Parts(output, settings, chunks, overwrite=overwrite)
-    missing = parts.missing()
-    n_before = len(utterances) - sum(len(chunks[number]) for number in missing)
-    tally = Tally(len(utterances), progress, n_before)
-    if not missing:
-        return
-    ray = cluster.connect()
-    for number, rows in _map_chunks(ray, run, chunks, missing, loading):
-        table = run.table(rows)
-        parts.write(number, table)
-        failed = {row["file"] for row in rows if row["error"]}
-        for utterance in chunks[number]:
-            tally.finished(failed=utterance.file in failed)
-        tally.report()
-        yield table
-
-
-def cluster_inputs(paths: Sequence[str], speakers: str | None = None) -> Inputs:
-    """What the arguments name: files and tables first, then what URIs stand for.
-
-    Raises:
-        AudioError: a URI that cannot be listed, or a folder of a store without recordings.
-        EmocliError: see `emocli.pipeline.predict.gather_inputs`.
-    """
-    here = [path for path in paths if "://" not in path]
-    inputs = gather_inputs(here, speakers) if here else Inputs(())
-    located = [file for path in paths if "://" in path for file in _stored(path)]
-    stored = [Utterance(file, Path(file)) for file in dict.fromkeys(located)]
-    folder = "" if stored else inputs.folder
-    return replace(inputs, utterances=(*inputs.utterances, *stored), folder=folder)
-
-
-def _stored(uri: str) -> list[str]:
-    """URIs of the recordings that a URI of a file, folder or pattern stands for."""
-    import fsspec
-
-    try:
-        system, path = fsspec.core.url_to_fs(uri)
-        if is_pattern(path):
-            found = system.glob(path)
-        elif system.isdir(path):
-            found = [one for one in system.find(path) if one.lower().endswith(AUDIO_SUFFIXES)]
-        else:
-            return [uri]
-    except (OSError, ValueError, ImportError) as error:
-        raise AudioError(
-            f"{uri}: cannot be listed ({error}), expected recordings in a store. "
-            f"Check the address, the keys for it, and that fsspec has its package."
-        ) from None
-    if not found:
-        raise AudioError(
-            f"{uri}: no recordings there, expected files that end in "
-            f"{', '.join(AUDIO_SUFFIXES)}. Check the address."
-        )
-    return [system.unstrip_protocol(one) for one in sorted(found)]
+    ask_stamps(one.path for one in utterances)
+    with Parts(output, settings, chunks, overwrite=overwrite) as parts:
+        missing = parts.missing()
+        n_before = len(utterances) - sum(len(chunks[number]) for number in missing)
+        tally = Tally(len(utterances), progress, n_before)
+        if not missing:
+            return
+        ray = cluster.connect()
+        for number, rows in _map_chunks(ray, run, chunks, missing, loading):
+            table = run.table(rows)
+            parts.write(number, table)
+            failed = {row["file"] for row in rows if row["error"]}
+            for utterance in chunks[number]:
+                tally.finished(failed=utterance.file in failed)
+            tally.report()
+            yield table
 
 
 class _Scorer:
@@ -280,32 +288,9 @@ class _Scorer:
         return {"number": list(batch["number"]), "rows": found}
 
     def _rows(self, chunk: Sequence[Mapping[str, Any]]) -> list[Row]:
-        utterances = [Utterance(**{**one, "path": Path(one["path"])}) for one in chunk]
-        with tempfile.TemporaryDirectory(prefix="emocli-") as folder:
-            near = [_fetched(one, folder, n) for n, one in enumerate(utterances)]
-            run = PredictionRun(Inputs(tuple(near)), self._recognizers, self._options)
-            return list(rows_of(run.blocks()))
-
-
-def _fetched(utterance: Utterance, folder: str, number: int) -> Utterance:
-    """An utterance of a store with its recording here; any other as it is."""
-    if "://" not in utterance.file or utterance.error:
-        return utterance
-    import fsspec
-
-    path = os.path.join(folder, f"{number}{os.path.splitext(utterance.file)[1]}")
-    try:
-        system, remote = fsspec.core.url_to_fs(utterance.file)
-        system.get_file(remote, path)
-    except (OSError, ValueError, ImportError) as error:
-        missing = isinstance(error, FileNotFoundError)  # stores put the path in its place
-        reason = "not there" if missing else str(error) or type(error).__name__
-        sentence = (
-            f"{utterance.file}: cannot be fetched ({reason}), expected a recording in a store. "
-            f"Check the address and the keys for it."
-        )
-        return replace(utterance, error=sentence)
-    return replace(utterance, path=Path(path))
+        utterances = [Utterance(**{**one, "path": located(one["path"])}) for one in chunk]
+        run = PredictionRun(Inputs(tuple(utterances)), self._recognizers, self._options)
+        return list(rows_of(run.blocks()))
 
 
 def _map_chunks(
@@ -357,7 +342,7 @@ def _last_line(error: Exception) -> str:
 
 def _plain(utterance: Utterance) -> dict[str, Any]:
     """An utterance as JSON has it, findable from other working folders."""
-    return {**asdict(utterance), "path": os.path.abspath(utterance.path)}
+    return {**asdict(utterance), "path": whole_path(utterance.path)}
 
 
 def _part_name(number: int, chunk: Sequence[Utterance]) -> str:

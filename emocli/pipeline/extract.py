@@ -20,7 +20,7 @@ from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import AudioError, EmocliError, ModelError
 from emocli.models.encoders import Encoder
 from emocli.pipeline.ahead import run_ahead
-from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.inputs import Utterance, threads_for
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.texts import read_text
 from emocli.training.sequences import (
@@ -216,7 +216,7 @@ def extract(
         hear,
         cost=lambda event: event.seconds,
         budget=AHEAD_SECONDS,
-        n_threads=n_threads,
+        n_threads=threads_for(utterances, n_threads),
     )
     return _gather(_pools(heard, POOL_UTTERANCES), encoder, place, len(utterances), tally)
 

@@ -5,12 +5,20 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from emocli.audio.find import expand_pattern, find_recordings, is_pattern
-from emocli.errors import AudioError
+from emocli.audio.stores import (
+    FETCHED_AT_A_TIME,
+    StoredPath,
+    find_stored,
+    is_uri,
+    located,
+    read_stored,
+)
+from emocli.errors import AudioError, TableError
 from emocli.table import (
     DIMENSIONS,
     KEY_COLUMNS,
@@ -36,7 +44,7 @@ class Utterance:
 
     Attributes:
         file: the path as the user gave it, with ``/`` between folders.
-        path: where the recording is, if it is anywhere.
+        path: where the recording is, if it is anywhere: on this machine or in a store.
         start: seconds at which the segment starts; None for the beginning.
         end: seconds at which the segment ends; None for the end.
         carried: other columns of the table that named it.
@@ -45,7 +53,7 @@ class Utterance:
     """
 
     file: str
-    path: Path
+    path: Path | StoredPath
     start: float | None = None
     end: float | None = None
     carried: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
@@ -80,16 +88,17 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
     A folder stands for all recordings in it and below. A pattern with ``*``, ``?`` or ``[`` that
     the shell left alone is expanded here. A table (CSV, TSV, JSON, JSON Lines, Parquet) stands
     for the recordings in its ``file`` column; ``start`` and ``end`` in seconds make segments of
-    them and other columns are carried through. Standard input is a table, or a list of paths one
-    a line or separated by null bytes. A file that is named and does not exist is an utterance all
-    the same: it gets a row that says so.
+    them and other columns are carried through. A URI such as ``s3://bucket/folder/`` stands for
+    what a path would; a table in a store names what is beside it there. Standard input is a
+    table, or a list of paths one a line or separated by null bytes. A file that is named and does
+    not exist is an utterance all the same: it gets a row that says so.
 
     Args:
         paths: one or several arguments, or a table.
 
     Raises:
-        AudioError: a folder without recordings, a pattern that matches nothing, or nothing at
-            all on standard input.
+        AudioError: a folder without recordings, a pattern that matches nothing, a store that
+            cannot be listed, or nothing at all on standard input.
         TableError: a manifest that is not a table.
     """
     arguments = [paths] if isinstance(paths, (str, os.PathLike, PredictionTable)) else list(paths)
@@ -112,6 +121,8 @@ def _argument(argument: PathLike | PredictionTable) -> _Group:
     text = os.fspath(argument)
     if text == STDIN:
         return _standard_input(sys.stdin.buffer.read())
+    if is_uri(text):
+        return _stored_table(text) if format_of(text) else (list(_recordings(text)), [], "")
     if format_of(text) and not os.path.isdir(text) and not is_pattern(text):
         return _table_utterances(read_table(text), text)
     named = expand_pattern(text) if is_pattern(text) else [text]
@@ -119,7 +130,11 @@ def _argument(argument: PathLike | PredictionTable) -> _Group:
 
 
 def _recordings(path: str) -> Iterator[Utterance]:
-    """Utterances of a file or a folder."""
+    """Utterances of a file or a folder, here or in a store."""
+    if is_uri(path):
+        for one in find_stored(path):
+            yield Utterance(file=one.uri, path=one)
+        return
     for found in find_recordings(path) if os.path.isdir(path) else [path]:
         yield Utterance(file=_written(found), path=Path(found))
 
@@ -178,6 +193,26 @@ def _table_utterances(table: PredictionTable, name: str) -> _Group:
     return utterances, remarks, table.folder
 
 
+def _stored_table(uri: str) -> _Group:
+    """Utterances of a table in a store, with whole URIs as there is no folder to start from.
+
+    Raises:
+        TableError: it cannot be fetched, or is no table.
+    """
+    try:
+        table = parse_table(read_stored(uri), uri, kind=format_of(uri))
+    except OSError as error:
+        raise TableError(str(error)) from None
+    folder = uri[: uri.rindex("/") + 1]
+    utterances, remarks, _ = _table_utterances(table, uri)
+    whole = [one.file if is_uri(one.file) else folder + one.file for one in utterances]
+    moved = [
+        replace(one, file=file, path=StoredPath(file))
+        for one, file in zip(utterances, whole, strict=True)
+    ]
+    return moved, remarks, ""
+
+
 def _row_utterance(row: Mapping[str, Any], carried: Sequence[str], folder: str) -> Utterance:
     file = row["file"]
     return Utterance(
@@ -191,12 +226,30 @@ def _row_utterance(row: Mapping[str, Any], carried: Sequence[str], folder: str) 
     )
 
 
-def _located(file: str, folder: str) -> Path:
+def _located(file: str, folder: str) -> Path | StoredPath:
     """Where a file of a table is: from the table's folder, else from the working folder."""
+    if is_uri(file):
+        return located(file)
     beside = Path(folder, file)
     return (
         Path(file) if folder and not os.path.lexists(beside) and os.path.lexists(file) else beside
     )
+
+
+def whole_path(path: Path | StoredPath) -> str:
+    """A place in the one way in which it is written whatever the working folder is."""
+    return path.uri if isinstance(path, StoredPath) else os.path.abspath(path)
+
+
+def threads_for(utterances: Sequence[Utterance], n_threads: int) -> int:
+    """How many recordings to read at a time: more where some have to be fetched.
+
+    Args:
+        utterances: what is to be read.
+        n_threads: as many where all is on this machine.
+    """
+    stored = any(isinstance(one.path, StoredPath) for one in utterances)
+    return max(n_threads, FETCHED_AT_A_TIME) if stored else n_threads
 
 
 def _seconds(value: float | None) -> float | None:
@@ -209,7 +262,7 @@ def _unique(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[str]
     unique = []
     repeated = []
     for utterance in utterances:
-        key = (os.path.abspath(utterance.path), utterance.start, utterance.end)
+        key = (whole_path(utterance.path), utterance.start, utterance.end)
         if key in seen:
             repeated.append(utterance.file)
             continue

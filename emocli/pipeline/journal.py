@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from emocli.audio.stores import Stamp, StoredPath, ask_stamps
 from emocli.errors import TableError
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.scoring import CHUNK, Block, Row
@@ -73,7 +74,7 @@ class Journal:
         self.n_before = 0
         self._stream = self._open(makes_folders)
         try:
-            self._lock()
+            keep_others_out(self._stream, output)
             if overwrite or not self._take_up():
                 self._begin()
         except BaseException:
@@ -108,6 +109,7 @@ class Journal:
             step: what makes the rows: utterances have rows of each step.
             utterances: all of the run, in order.
         """
+        ask_stamps(one.path for one in utterances)
         chunks: list[list[Utterance]] = []
         last: tuple[int, bool, int] | None = None
         for index, utterance in enumerate(utterances):
@@ -181,22 +183,6 @@ class Journal:
             ) from None
         return io.FileIO(descriptor, "r+")  # unbuffered: what is written cannot be lost here
 
-    def _lock(self) -> None:
-        """Keep other processes out; a lock that ends with this process, and is not inherited."""
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            return
-        try:
-            fcntl.lockf(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            raise TableError(
-                f"{self._output}: another emocli is writing it, expected to be the only one. "
-                f"Wait for it to end, or choose another place with -o."
-            ) from None
-        except OSError:  # a file system without locks
-            return
-
     def _take_up(self) -> bool:
         """Find the rows of an earlier run of the same command; False where there are none.
 
@@ -269,6 +255,31 @@ class Journal:
         self._size += len(data)
 
 
+def keep_others_out(stream: io.FileIO, output: str) -> None:
+    """Lock a file beside an output; a lock ends with this process, and is not inherited.
+
+    Args:
+        stream: the file, which this process must not open and close once more.
+        output: what the user calls the output.
+
+    Raises:
+        TableError: another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise TableError(
+            f"{output}: another emocli is writing it, expected to be the only one. "
+            f"Wait for it to end, or choose another place with -o."
+        ) from None
+    except OSError:  # a file system without locks
+        return
+
+
 def journal_path(output: str) -> Path:
     """Where the journal of an output is: beside it."""
     target = Path(os.path.abspath(output))
@@ -303,8 +314,10 @@ def utterance_key(step: str, utterance: Utterance) -> bytes:
     ).digest()
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path | StoredPath) -> tuple[int, int] | Stamp | None:
     """Size in bytes and time of change in nanoseconds of a file, None where there is none."""
+    if isinstance(path, StoredPath):
+        return path.stamp()
     try:
         found = os.stat(path)
     except (OSError, ValueError):

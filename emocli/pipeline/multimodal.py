@@ -11,7 +11,7 @@ from emocli.audio.quality import join_remarks
 from emocli.errors import AudioError, EmocliError, ModelError
 from emocli.models.protocol import Recognizer
 from emocli.pipeline.ahead import run_ahead
-from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.inputs import Utterance, threads_for
 from emocli.pipeline.progress import Tally
 from emocli.pipeline.scoring import (
     Block,
@@ -111,7 +111,11 @@ def _listen(chunk: Sequence[Utterance], rate: int, limit: float, n_threads: int)
             yield Heard(read, nothing, utterance.start, utterance.end, error=str(error))
 
     return run_ahead(
-        chunk, hear, cost=lambda one: one.seconds, budget=AHEAD_SECONDS, n_threads=n_threads
+        chunk,
+        hear,
+        cost=lambda one: one.seconds,
+        budget=AHEAD_SECONDS,
+        n_threads=threads_for(chunk, n_threads),
     )
 
 

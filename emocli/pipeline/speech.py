@@ -21,7 +21,7 @@ from emocli.audio.windows import MIN_TAIL_SECONDS, WindowPlan, cut_stream, plan_
 from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.ahead import run_ahead
-from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.inputs import Utterance, threads_for
 from emocli.pipeline.processes import run_in_processes
 from emocli.pipeline.progress import Progress, Tally
 from emocli.pipeline.scoring import (
@@ -228,7 +228,7 @@ def _listen(
         hear,
         cost=lambda event: event.seconds if isinstance(event, Window) else 0.0,
         budget=AHEAD_SECONDS,
-        n_threads=options.n_threads,
+        n_threads=threads_for(utterances, options.n_threads),
     )
 
 

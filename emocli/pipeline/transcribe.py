@@ -20,7 +20,7 @@ from emocli.errors import EmocliError
 from emocli.models.whisper import SAMPLING_RATE, Transcriber
 from emocli.models.whisper_languages import language_code
 from emocli.pipeline.ahead import run_ahead
-from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs
+from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs, threads_for
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import Row
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
@@ -357,7 +357,7 @@ def _listen(utterances: Sequence[Utterance], tally: Tally, n_threads: int) -> It
         hear,
         cost=lambda heard: len(heard.samples) / SAMPLING_RATE,
         budget=AHEAD_SECONDS,
-        n_threads=n_threads,
+        n_threads=threads_for(utterances, n_threads),
     )
 
 

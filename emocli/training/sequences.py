@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,15 @@ class Stored:
     note: str = ""
 
 
-def recording_key(path: Path, start: float | None = None, end: float | None = None) -> str:
+class Opens(Protocol):
+    """What has content to open: a `pathlib.Path`, or a place in a store."""
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Its content."""
+        ...
+
+
+def recording_key(path: Opens, start: float | None = None, end: float | None = None) -> str:
     """The name of a recording's features: a hash of its bytes and of the segment.
 
     Args:

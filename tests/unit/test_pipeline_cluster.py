@@ -3,15 +3,18 @@
 import builtins
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from emocli.audio.stores import StoredPath
 from emocli.cli.app import app
-from emocli.errors import AudioError, ClusterError, MissingDependency, TableError
+from emocli.errors import ClusterError, MissingDependency, TableError
 from emocli.pipeline import cluster
-from emocli.pipeline.cluster import Cluster, Parts, cluster_inputs
+from emocli.pipeline.cluster import Cluster, Parts
 from emocli.pipeline.inputs import Inputs, Utterance
 from emocli.pipeline.predict import PredictionRun, load_recognizers, rows_of
 from emocli.pipeline.scoring import DEFAULT_OPTIONS
@@ -75,26 +78,35 @@ def test_rows_are_those_of_a_run_here_and_a_second_run_makes_only_what_is_missin
     assert found.probs == pytest.approx(local.probs, abs=1e-12)
 
 
+def missing(*arguments, **options):
+    with Parts(*arguments, **options) as parts:
+        return parts.missing()
+
+
+def write(parts, *tables):
+    with parts:
+        for number, rows in enumerate(tables):
+            parts.write(number, PredictionTable.from_rows([rows]))
+
+
 def test_parts_of_other_settings_are_kept_unless_told_otherwise(chunks, tmp_path):
     out = str(tmp_path / "out")
-    table = PredictionTable.from_rows([{"file": "a.wav"}])
-    Parts(out, {"window": 4}, chunks).write(0, table)
-    assert Parts(out, {"window": 4}, chunks).missing() == [1]
+    write(Parts(out, {"window": 4}, chunks), {"file": "a.wav"})
+    assert missing(out, {"window": 4}, chunks) == [1]
     assert sentence(Parts, out, {"window": 12}, chunks, kind=TableError) == (
         f"{out}: holds parts of a run with other settings, expected the same command. Choose "
         f"another place with -o, or add --overwrite."
     )
-    assert Parts(out, {"window": 4}, chunks[1:]).missing() == [0]
-    assert Parts(out, {"window": 4}, chunks).missing() == [0, 1]
-    Parts(out, {"window": 4}, chunks).write(0, table)
-    assert Parts(out, {"window": 12}, chunks, overwrite=True).missing() == [0, 1]
+    assert missing(out, {"window": 4}, chunks[1:]) == [0]
+    assert missing(out, {"window": 4}, chunks) == [0, 1]
+    write(Parts(out, {"window": 4}, chunks), {"file": "a.wav"})
+    assert missing(out, {"window": 12}, chunks, overwrite=True) == [0, 1]
 
 
 def test_a_part_with_an_error_is_made_again(chunks, tmp_path):
     parts = Parts(str(tmp_path), {}, chunks)
-    parts.write(0, PredictionTable.from_rows([{"file": "a.wav", "error": "broken"}]))
-    parts.write(1, PredictionTable.from_rows([{"file": "b.wav"}]))
-    assert Parts(str(tmp_path), {}, chunks).missing() == [0]
+    write(parts, {"file": "a.wav", "error": "broken"}, {"file": "b.wav"})
+    assert missing(str(tmp_path), {}, chunks) == [0]
 
 
 def test_an_output_that_is_a_file(chunks, tmp_path):
@@ -130,29 +142,31 @@ def test_an_address_where_nothing_answers():
         )
 
 
-def test_stores_are_listed_and_recordings_fetched(samples_dir, tmp_path):
-    uri = f"file://{samples_dir}"
-    for path in (uri, f"{uri}/*.flac"):
-        found = [one.file for one in cluster_inputs([path]).utterances]
-        assert found == [f"file://{one}" for one in sorted(samples_dir.glob("*.flac"))]
-    one = cluster_inputs([found[0]]).utterances[0]
-    assert cluster._fetched(one, str(tmp_path), 0).path == tmp_path / "0.flac"
-    assert (tmp_path / "0.flac").stat().st_size == (samples_dir / "grandmother.flac").stat().st_size
+def test_actors_fetch_what_is_in_a_store(samples_dir):
+    uri = f"file://{samples_dir}/grandmother.flac"
+    utterances = [Utterance(one, StoredPath(one)) for one in (uri, "nowhere://b/a.wav")]
+    chunk = json.dumps([cluster._plain(one) for one in utterances])
+    actor = cluster._Scorer({"model": ["builtin"]}, DEFAULT_OPTIONS)
+    good, bad = json.loads(actor({"number": [0], "chunk": [chunk]})["rows"][0])
+    assert (good["file"], good["label"], good["error"]) == (uri, "neutral", "")
+    assert bad["error"].startswith("nowhere://b/a.wav: no kind of store is called nowhere, ")
 
 
-def test_stores_without_recordings(tmp_path):
-    assert sentence(cluster_inputs, [f"file://{tmp_path}"], kind=AudioError).startswith(
-        f"file://{tmp_path}: no recordings there, expected files that end in .wav, "
+def test_two_runs_in_one_folder(chunks, tmp_path):
+    out = tmp_path / "out"
+    program = (
+        "import sys, time; from emocli.pipeline.cluster import Parts; "
+        "parts = Parts(sys.argv[1], {}, []); print(flush=True); time.sleep(60)"
     )
-    assert sentence(cluster_inputs, ["nowhere://a/b.wav"], kind=AudioError) == (
-        "nowhere://a/b.wav: cannot be listed (Protocol not known: nowhere), expected recordings "
-        "in a store. Check the address, the keys for it, and that fsspec has its package."
-    )
-    lost = Utterance("file:///nowhere/b.wav", tmp_path)
-    assert cluster._fetched(lost, str(tmp_path), 0).error == (
-        "file:///nowhere/b.wav: cannot be fetched (not there), expected a recording in a "
-        "store. Check the address and the keys for it."
-    )
+    command = [sys.executable, "-c", program, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        assert sentence(Parts, str(out), {}, chunks, overwrite=True, kind=TableError) == (
+            f"{out}: another emocli is writing it, expected to be the only one. Wait for it to "
+            f"end, or choose another place with -o."
+        )
+        other.kill()
+    assert missing(str(out), {}, chunks) == [0, 1]
 
 
 @pytest.mark.parametrize(
