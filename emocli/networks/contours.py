@@ -9,6 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -207,7 +208,7 @@ def masked_quantile(values: Tensor, mask: Tensor, quantiles: tuple[float, ...]) 
     Returns:
         For each quantile a tensor of shape (n_utterances, n_values).
     """
-    ordered = values.masked_fill(~mask[..., None], torch.inf).sort(dim=1).values
+    ordered = _sorted_frames(values.masked_fill(~mask[..., None], torch.inf))
     last = mask.sum(1) - 1  # (n_utterances,)
     found = []
     for quantile in quantiles:
@@ -215,3 +216,10 @@ def masked_quantile(values: Tensor, mask: Tensor, quantiles: tuple[float, ...]) 
         at_rank = ordered.gather(1, rank[:, None, None].expand(-1, 1, values.shape[2]))[:, 0]
         found.append(torch.where(last[:, None] >= 0, at_rank, torch.zeros_like(at_rank)))
     return found
+
+
+def _sorted_frames(values: Tensor) -> Tensor:
+    """Each value's frames in order; numpy sorts on a CPU several times as fast as torch."""
+    if values.requires_grad or values.device.type != "cpu":
+        return values.sort(dim=1).values
+    return torch.from_numpy(np.sort(values.numpy(), axis=1))
