@@ -120,7 +120,9 @@ def parse_columns(
     return _canonical(_READERS[kind or _recognise(data)](data, name))
 
 
-def write_table(table: PredictionTable, destination: str, kind: str) -> None:
+def write_table(
+    table: PredictionTable, destination: str, kind: str, *, csv_safe: bool = False
+) -> None:
     """Write a table to a file, or to standard output for ``"-"``.
 
     A file appears whole or not at all: it is written beside its place and then renamed.
@@ -129,11 +131,15 @@ def write_table(table: PredictionTable, destination: str, kind: str) -> None:
         table: what to write.
         destination: file path, or ``"-"``.
         kind: one of `FORMATS`.
+        csv_safe: let no spreadsheet take texts of CSV and TSV for formulas, see
+            `without_formulas`.
 
     Raises:
         TableError: the file cannot be written.
         MissingDependency: Parquet without pyarrow.
     """
+    if csv_safe and kind in ("csv", "tsv"):
+        table = without_formulas(table)
     if destination == STDIN:
         _WRITERS[kind](table, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -154,9 +160,9 @@ def without_formulas(table: PredictionTable) -> PredictionTable:
     """
     return PredictionTable(
         {
-            _as_text_cell(name): values
+            text_cell(name): values
             if is_figure(name)
-            else _texts([_as_text_cell(value) for value in values])
+            else _texts([text_cell(value) for value in values])
             for name, values in table.columns.items()
         },
         table.folder,
@@ -169,7 +175,13 @@ def _texts(values: Sequence[str]) -> Column:
     return array
 
 
-def _as_text_cell(text: str) -> str:
+def text_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet computes, see `without_formulas`.
+
+    Example:
+        >>> text_cell("=1+1"), text_cell("-1.5"), text_cell("a=b")
+        ("'=1+1", '-1.5', 'a=b')
+    """
     if not _FORMULA.match(text):
         return text
     try:

@@ -15,6 +15,7 @@ from emocli.calibration.storage import dump_calibration
 from emocli.cli.confidence import AbstainAbove, AbstainBelow, calibrated, withheld
 from emocli.cli.console import Talk, choose_format, emit
 from emocli.cli.options import (
+    CsvSafe,
     Format,
     Match,
     MatchOption,
@@ -135,6 +136,7 @@ def calibrate(
     abstain_below: AbstainBelow = None,
     output: Output = STDIN,
     format_: Format = None,
+    csv_safe: CsvSafe = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -170,7 +172,7 @@ def calibrate(
         found = withheld(found, abstain_above, abstain_below)
         if abstaining:
             talk.say(_abstained(found.column("abstained").tolist()))
-        emit(found, output, kind, prediction_table)
+        emit(found, output, kind, prediction_table, csv_safe=csv_safe)
         return
     _refuse({"--format": format_ is not None}, "is for tables, and a calibration is JSON")
     report = fit_calibration(

@@ -149,7 +149,7 @@ def emit(
     Raises:
         TableError: Parquet was asked for a terminal, or the file cannot be written.
     """
-    from emocli.table_io import STDIN, without_formulas, write_table
+    from emocli.table_io import STDIN, write_table
 
     if kind == "table":
         show(render(table), output)
@@ -159,9 +159,7 @@ def emit(
             "Parquet is binary and standard output is a terminal, expected a file or a pipe. "
             "Add -o FILE."
         )
-    if csv_safe and kind in ("csv", "tsv"):
-        table = without_formulas(table)
-    write_table(table, output, kind)
+    write_table(table, output, kind, csv_safe=csv_safe)
 
 
 def show(renderable: "RenderableType", output: str) -> None:

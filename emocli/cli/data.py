@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.declared import Argument, Misuse, Option
-from emocli.cli.options import Format, Output, Quiet, Verbose
+from emocli.cli.options import CsvSafe, Format, Output, Quiet, Verbose
 from emocli.table import DIMENSIONS, PredictionTable, listing
 from emocli.table_io import STDIN
 
@@ -92,6 +92,7 @@ def data(
     ] = False,
     output: Output = STDIN,
     form: Format = None,
+    csv_safe: CsvSafe = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -142,7 +143,7 @@ def data(
     place = "" if output == STDIN else os.path.dirname(output)
     found = read_corpus(name, folder, wanted, place)
     _tell(Talk(quiet, verbose), found)
-    emit(found.table, output, kind, _readable)
+    emit(found.table, output, kind, _readable, csv_safe=csv_safe)
     finish(len(found.missing))
 
 

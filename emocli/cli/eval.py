@@ -12,6 +12,7 @@ from emocli.cli.console import Talk, choose_format, complain, show
 from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import (
     OUTPUT_PANEL,
+    CsvSafe,
     Match,
     MatchOption,
     Output,
@@ -26,7 +27,7 @@ from emocli.metrics.evaluation import Evaluation
 from emocli.pipeline.evaluate import LARGE, N_DRAWS, EvalOptions
 from emocli.pipeline.evaluate import evaluate as evaluate_tables
 from emocli.pipeline.pairing import Pairing
-from emocli.table_io import STDIN, read_table, replacing
+from emocli.table_io import STDIN, read_table, replacing, text_cell
 
 JOIN_PANEL = "Which rows"
 TRUST_PANEL = "Intervals and comparisons"
@@ -174,6 +175,7 @@ def evaluate(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    csv_safe: CsvSafe = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -211,7 +213,7 @@ def evaluate(
         train=read_table(train_table) if train_table else None,
         compare=(_shown(compare), read_table(compare)) if compare else None,
     )
-    _write(found, output, kind)
+    _write(found, output, kind, csv_safe=csv_safe)
     _remark(found, Talk(quiet, verbose), options)
     _hold(found, lower, upper)
 
@@ -254,13 +256,13 @@ def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
     return limits
 
 
-def _write(found: Sequence[Evaluation], output: str, kind: str) -> None:
+def _write(found: Sequence[Evaluation], output: str, kind: str, *, csv_safe: bool) -> None:
     if kind == ReportFormat.TABLE:
         from emocli.cli.eval_view import figures_view
 
         show(figures_view(found), output)
         return
-    text = _rendered([one.to_dict() for one in found], kind)
+    text = _rendered([one.to_dict() for one in found], kind, csv_safe=csv_safe)
     if output == STDIN:
         sys.stdout.write(text)
         return
@@ -268,7 +270,7 @@ def _write(found: Sequence[Evaluation], output: str, kind: str) -> None:
         stream.write(text.encode())
 
 
-def _rendered(found: Sequence[dict[str, Any]], kind: str) -> str:
+def _rendered(found: Sequence[dict[str, Any]], kind: str, *, csv_safe: bool) -> str:
     """Evaluations as JSON (one object, or a leaderboard of several), or one row each."""
     if kind == ReportFormat.JSON:
         whole = found[0] if len(found) == 1 else {"leaderboard": found}
@@ -276,6 +278,8 @@ def _rendered(found: Sequence[dict[str, Any]], kind: str) -> str:
     if kind == ReportFormat.JSONL:
         return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
     rows = [_row(one) for one in found]
+    if csv_safe:
+        rows = [{name: _text_or_figure(cell) for name, cell in row.items()} for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     separator = "\t" if kind == ReportFormat.TSV else ","
@@ -295,6 +299,10 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
     for name, (low, high) in found["intervals"].items():
         row |= {f"{name}_low": _digits(low), f"{name}_high": _digits(high)}
     return row
+
+
+def _text_or_figure(cell: Any) -> Any:
+    return text_cell(cell) if isinstance(cell, str) else cell
 
 
 def _digits(value: float | None) -> str:

@@ -49,7 +49,7 @@ def features(
             "--encoder",
             envvar="EMOCLI_ENCODER",
             metavar="NAME[:LAYER]",
-            help="logmel, prosody, words, a short name such as wavlm-large, "
+            help="logmel, functionals, prosody, words, a short name such as wavlm-large, "
             "hf:owner/name[@revision], or a folder. LAYER is last (the default), weighted, or a "
             "number: 0 is what enters the first block.",
         ),
@@ -80,6 +80,7 @@ def features(
         ),
     ] = Storage.FP32,
     form: options.Format = None,
+    csv_safe: options.CsvSafe = False,
     device: options.Device = "auto",
     dtype: options.DTypeOption = DType.AUTO,
     batch_size: options.BatchSize = "auto",
@@ -146,7 +147,7 @@ def features(
             f"--max-tokens reads more if the encoder does."
         )
     if pool:
-        emit(table, output, kind, preview)
+        emit(table, output, kind, preview, csv_safe=csv_safe)
     else:
         n_written = len(table) - int(table.failed.sum())
         talk.say(f"{n_written} sequences of {loaded.identity} are in {output}, see {LISTING}.")

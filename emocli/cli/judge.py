@@ -27,6 +27,7 @@ from emocli.cli.judge_view import (
 )
 from emocli.cli.options import (
     MACHINE_PANEL,
+    CsvSafe,
     Format,
     Match,
     MatchOption,
@@ -242,6 +243,7 @@ def judge(
     ] = None,
     output: Output = STDIN,
     form: Format = None,
+    csv_safe: CsvSafe = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -299,7 +301,8 @@ def judge(
         finish(hearing.n_open)
     reviews = judging.reviews_of(fused, asked, hearing, threshold)
     _summarise(reviews, hearing, true, threshold, talk)
-    emit(judging.reviewed_table(fused, reviews, options.model), output, kind, review_table)
+    reviewed = judging.reviewed_table(fused, reviews, options.model)
+    emit(reviewed, output, kind, review_table, csv_safe=csv_safe)
     n_silent = sum(one.outcome in NO_ANSWER for one in reviews)
     finish(n_silent + int(fused.failed.sum()))
 

@@ -1,5 +1,6 @@
 """``emocli train``: a recipe in, a model folder or the figures of a validation out."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import (
     MACHINE_PANEL,
     OUTPUT_PANEL,
+    CsvSafe,
     Device,
     DType,
     Offline,
@@ -87,6 +89,7 @@ def train(
             rich_help_panel=MACHINE_PANEL,
         ),
     ] = DType.AUTO,
+    csv_safe: CsvSafe = False,
     offline: Offline = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -162,8 +165,8 @@ def train(
             )
         _train_text(path, folder, given, output, talk)
         return
-    form = _table_format(output) if validating else ""
-    _train_embedded(path, folder, given, output, cache, (cross_validate, validating, form), talk)
+    held_out = _Validation(cross_validate, _table_format(output), csv_safe) if validating else None
+    _train_embedded(path, folder, given, output, cache, held_out, talk)
 
 
 def _list() -> None:
@@ -259,13 +262,22 @@ def _train_text(
     _tell(talk, trained)
 
 
+@dataclass(frozen=True)
+class _Validation:
+    """How a validation is done (else each corpus is left out), and how its table is written."""
+
+    by_speaker: bool
+    form: str
+    csv_safe: bool
+
+
 def _train_embedded(
     path: Path,
     data: Path | None,
     settings: tuple[str, ...],
     output: str | None,
     cache: Path | None,
-    validation: tuple[bool, bool, str],
+    validation: _Validation | None,
     talk: Talk,
 ) -> None:
     from emocli.cli.progress import phases_shown
@@ -276,17 +288,16 @@ def _train_embedded(
         train_model,
     )
 
-    by_speaker, validating, kind = validation
     with phases_shown(talk) as progress:
         prepared = prepare(path, settings=settings, data=data, cache=cache, progress=progress)
         talk.detail(f"{len(prepared.utterances)} recordings, checkpoints in {prepared.work}")
-        if validating:
-            run = cross_validate if by_speaker else leave_each_corpus_out
+        if validation:
+            run = cross_validate if validation.by_speaker else leave_each_corpus_out
             trained = run(prepared, progress)
         else:
             trained = train_model(prepared, Path(output or prepared.recipe.output), progress)
-    if validating:
-        write_table(trained.table, output or STDIN, kind)
+    if validation:
+        write_table(trained.table, output or STDIN, validation.form, csv_safe=validation.csv_safe)
     _tell(talk, trained)
 
 
