@@ -99,7 +99,7 @@ def predict(
     for sentence in inputs.warnings:
         talk.warn(sentence)
     inputs = resuming.part_of(inputs, shard)
-    files = [one.file for one in inputs.utterances]
+    files = (one.file for one in inputs.utterances)
     places = timeline.track_places(files, output, kind, len(set(model)))
     shaping = Shaping(
         windows or segments,

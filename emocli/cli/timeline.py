@@ -1,6 +1,6 @@
 """Options of ``emocli predict`` for long recordings, and what they come to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated
@@ -179,7 +179,7 @@ def prediction_form(output: str, form: TimelineFormat | None) -> str:
     return choose_format(output, form.value if form else None)
 
 
-def track_places(files: Sequence[str], output: str, kind: str, models: int) -> dict[str, str]:
+def track_places(files: Iterable[str], output: str, kind: str, models: int) -> dict[str, str]:
     """Where the label track of each recording goes; nowhere if a table is wanted.
 
     Args:

@@ -256,8 +256,8 @@ def transcribe(
     for remark in inputs.remarks:
         talk.say(remark)
     inputs = resuming.part_of(inputs, shard)
-    files = list(dict.fromkeys(utterance.file for utterance in inputs.utterances))
-    places = subtitle_places(files, output, kind) if kind in SUBTITLES else {}
+    files = dict.fromkeys(one.file for one in inputs.utterances) if kind in SUBTITLES else ()
+    places = subtitle_places(list(files), output, kind) if files else {}
     transcriber = load_transcriber(
         model,
         backend=backend.value,

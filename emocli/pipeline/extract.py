@@ -257,7 +257,7 @@ def _hear(index: int, utterance: Utterance, place: Place, encoder: Encoder, tall
         name=utterance.file,
     )
     waveform = _whole(stream, encoder)
-    tally.headers[index] = stream.duration
+    tally.expect(index, stream.duration)
     key = key or recording_key(utterance.path, utterance.start, utterance.end)
     note = join_remarks(*stream.remarks)
     return _Event(index, key, waveform, seconds=stream.duration, note=note)

@@ -4,10 +4,12 @@ import codecs
 import math
 import os
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, overload
 
 from emocli.audio.find import expand_pattern, find_recordings, is_pattern
 from emocli.audio.stores import (
@@ -33,9 +35,8 @@ from emocli.table_io import STDIN, format_of, parse_table, read_table
 _NOT_CARRIED = frozenset((*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS))
 _FIRST_BYTES = 65536
 
-
 _NOTHING: Mapping[str, Any] = {}
-"""What utterances without other columns share: a million of them are in memory at once."""
+"""What utterances without other columns share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,50 @@ class Utterance:
     error: str = ""
 
 
+class Recordings(Sequence[Utterance]):
+    """Whole recordings that are made into utterances when they are asked for.
+
+    A million of them take as much memory as the letters of their paths.
+
+    Args:
+        files: paths with ``/`` between folders.
+    """
+
+    __slots__ = ("_ends", "_letters", "_places")
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._letters = bytearray()
+        self._ends = array("Q", [0])
+        for file in files:
+            self._letters += file.encode("utf-8", "surrogatepass")
+            self._ends.append(len(self._letters))
+        self._places = range(len(self._ends) - 1)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Utterance: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Recordings": ...
+
+    def __getitem__(self, index: int | slice) -> "Utterance | Recordings":
+        if isinstance(index, int):
+            return self._at(self._places[index])
+        part = Recordings(())
+        part._letters, part._ends, part._places = self._letters, self._ends, self._places[index]
+        return part
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return map(self._at, self._places)
+
+    def _at(self, place: int) -> Utterance:
+        letters = self._letters[self._ends[place] : self._ends[place + 1]]
+        file = letters.decode("utf-8", "surrogatepass")
+        return Utterance(file=file, path=Path(file))
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What the arguments of a command came to.
@@ -73,7 +118,7 @@ class Inputs:
         warnings: sentences that nobody should miss.
     """
 
-    utterances: tuple[Utterance, ...]
+    utterances: Sequence[Utterance]
     remarks: tuple[str, ...] = ()
     folder: str = ""
     warnings: tuple[str, ...] = ()
@@ -102,16 +147,25 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
         TableError: a manifest that is not a table.
     """
     arguments = [paths] if isinstance(paths, (str, os.PathLike, PredictionTable)) else list(paths)
+    if len(arguments) == 1 and _is_folder(arguments[0]):  # which holds each path once
+        return Inputs(Recordings(map(_written, find_recordings(os.fspath(arguments[0])))))
     groups = [_argument(argument) for argument in arguments]
-    unique, repeated = _unique(utterance for group in groups for utterance in group[0])
+    utterances, repeated = _each_once([group[0] for group in groups])
     remarks = [remark for group in groups for remark in group[1]]
     if repeated:
         remarks.append(f"Named more than once and taken once: {listing(repeated)}.")
     folder = groups[0][2] if len(groups) == 1 else ""
-    return Inputs(tuple(unique), tuple(remarks), folder)
+    return Inputs(utterances, tuple(remarks), folder)
 
 
-_Group = tuple[list[Utterance], list[str], str]
+def _is_folder(argument: PathLike | PredictionTable) -> TypeGuard[PathLike]:
+    """Whether an argument is a folder, rather than a file or ``-``."""
+    return (
+        argument != STDIN and not isinstance(argument, PredictionTable) and os.path.isdir(argument)
+    )
+
+
+_Group = tuple[Sequence[Utterance], list[str], str]
 
 
 def _argument(argument: PathLike | PredictionTable) -> _Group:
@@ -122,21 +176,29 @@ def _argument(argument: PathLike | PredictionTable) -> _Group:
     if text == STDIN:
         return _standard_input(sys.stdin.buffer.read())
     if is_uri(text):
-        return _stored_table(text) if format_of(text) else (list(_recordings(text)), [], "")
+        return _stored_table(text) if format_of(text) else _named([text])
     if format_of(text) and not os.path.isdir(text) and not is_pattern(text):
         return _table_utterances(read_table(text), text)
-    named = expand_pattern(text) if is_pattern(text) else [text]
-    return [found for path in named for found in _recordings(path)], [], ""
+    return _named(expand_pattern(text) if is_pattern(text) else [text])
 
 
-def _recordings(path: str) -> Iterator[Utterance]:
+def _named(paths: Sequence[str]) -> _Group:
+    """Utterances of files, and of what is in folders and stores."""
+    if any(map(is_uri, paths)):
+        return [one for path in paths for one in _recordings(path)], [], ""
+    return Recordings(_written(file) for path in paths for file in _files(path)), [], ""
+
+
+def _recordings(path: str) -> Iterable[Utterance]:
     """Utterances of a file or a folder, here or in a store."""
     if is_uri(path):
-        for one in find_stored(path):
-            yield Utterance(file=one.uri, path=one)
-        return
-    for found in find_recordings(path) if os.path.isdir(path) else [path]:
-        yield Utterance(file=_written(found), path=Path(found))
+        return [Utterance(file=found.uri, path=found) for found in find_stored(path)]
+    return Recordings(map(_written, _files(path)))
+
+
+def _files(path: str) -> Iterable[str]:
+    """Paths of what a file or a folder on this machine stands for."""
+    return find_recordings(path) if os.path.isdir(path) else (path,)
 
 
 def _written(path: str) -> str:
@@ -154,8 +216,7 @@ def _standard_input(data: bytes) -> _Group:
     if is_table(data):
         return _table_utterances(parse_table(data, "standard input"), "standard input")
     paths = os.fsdecode(data).split("\0" if b"\0" in data else "\n")
-    named = (path.rstrip("\r") for path in paths)
-    return [found for path in named if path for found in _recordings(path)], [], ""
+    return _named([path for path in (path.rstrip("\r") for path in paths) if path])
 
 
 def is_table(data: bytes) -> bool:
@@ -248,24 +309,44 @@ def threads_for(utterances: Sequence[Utterance], n_threads: int) -> int:
         utterances: what is to be read.
         n_threads: as many where all is on this machine.
     """
-    stored = any(isinstance(one.path, StoredPath) for one in utterances)
-    return max(n_threads, FETCHED_AT_A_TIME) if stored else n_threads
+    return max(n_threads, FETCHED_AT_A_TIME) if any(stored_among(utterances)) else n_threads
+
+
+def carried_columns(utterances: Sequence[Utterance]) -> list[str]:
+    """Names of other columns of the tables that named utterances; `Recordings` have none."""
+    if isinstance(utterances, Recordings):
+        return []
+    return list(dict.fromkeys(name for one in utterances for name in one.carried))
+
+
+def stored_among(utterances: Sequence[Utterance]) -> Iterator[StoredPath]:
+    """Places in stores; `Recordings` are not searched, which are all on this machine."""
+    if not isinstance(utterances, Recordings):
+        yield from (one.path for one in utterances if isinstance(one.path, StoredPath))
 
 
 def _seconds(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _unique(utterances: Iterable[Utterance]) -> tuple[list[Utterance], list[str]]:
-    """Utterances without repetitions, and the files that were repeated."""
+def _each_once(groups: Sequence[Sequence[Utterance]]) -> tuple[Sequence[Utterance], list[str]]:
+    """Utterances of all groups without repetitions, and the files that were repeated."""
+    repeated: list[str] = []
+    found = _unique(chain.from_iterable(groups), repeated)
+    if all(isinstance(group, Recordings) for group in groups):
+        return Recordings(one.file for one in found), repeated
+    return tuple(found), repeated
+
+
+def _unique(utterances: Iterable[Utterance], repeated: list[str]) -> Iterator[Utterance]:
+    """Utterances without repetitions; the files of those are put into a list."""
     seen = set()
-    unique = []
-    repeated = []
     for utterance in utterances:
-        key = (whole_path(utterance.path), utterance.start, utterance.end)
+        place = whole_path(utterance.path)
+        segment = (utterance.start, utterance.end)
+        key = place if segment == (None, None) else (place, *segment)
         if key in seen:
             repeated.append(utterance.file)
             continue
         seen.add(key)
-        unique.append(utterance)
-    return unique, repeated
+        yield utterance

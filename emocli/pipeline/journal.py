@@ -12,15 +12,17 @@ import io
 import json
 import os
 import time
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from emocli.audio.stores import Stamp, StoredPath, ask_stamps
 from emocli.errors import TableError
-from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.inputs import Utterance, stored_among
 from emocli.pipeline.scoring import CHUNK, Block, Row
 
 FORMAT = 1
@@ -32,12 +34,35 @@ _END = b'{"end": true}\n'
 _FINISHED = b'{"finished": true}\n'
 
 
-@dataclass(frozen=True)
+_KEY_BYTES = 16
+_NOWHERE = -1
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """Where the rows of an utterance are: bytes from the start of the journal."""
 
     offset: int
     failed: bool
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is known of the utterances of a step, by their places: a million are 24 megabytes.
+
+    Attributes:
+        keys: of all utterances, one after another.
+        offsets: where their rows are.
+        pending: places of those that rows are being made for.
+    """
+
+    keys: bytearray
+    offsets: "array[int]"
+    pending: Iterator[int]
+
+    def key(self, index: int) -> bytes:
+        """What the utterance at a place is."""
+        return bytes(self.keys[index * _KEY_BYTES : (index + 1) * _KEY_BYTES])
 
 
 class Journal:
@@ -69,7 +94,8 @@ class Journal:
         self._path = journal_path(output)
         self._header = {"journal": FORMAT, "settings": json.loads(json.dumps(settings))}
         self._entries: dict[bytes, _Entry] = {}
-        self._keys: dict[tuple[Any, ...], bytes] = {}
+        self._steps: dict[str, _Step] = {}
+        self._n_new = 0
         self._synced = time.monotonic()
         self.n_before = 0
         self._stream = self._open(makes_folders)
@@ -90,16 +116,16 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._entries:
+        if not self.n_done:
             os.unlink(self._path)
         self._stream.close()
 
     @property
     def n_done(self) -> int:
         """Results that it holds."""
-        return len(self._entries)
+        return len(self._entries) + self._n_new
 
-    def pending(self, step: str, utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+    def pending(self, step: str, utterances: Sequence[Utterance]) -> list[Sequence[Utterance]]:
         """Utterances that have no rows yet, or an error, in chunks that may share batches.
 
         Those that an uninterrupted run would have given to a model together are given to it
@@ -109,52 +135,59 @@ class Journal:
             step: what makes the rows: utterances have rows of each step.
             utterances: all of the run, in order.
         """
-        ask_stamps(one.path for one in utterances)
-        chunks: list[list[Utterance]] = []
+        ask_stamps(stored_among(utterances))
+        keys, offsets = bytearray(), array("q", [_NOWHERE]) * len(utterances)
+        spans: list[range] = []
         last: tuple[int, bool, int] | None = None
         for index, utterance in enumerate(utterances):
             key = utterance_key(step, utterance)
-            self._keys[_identity(step, utterance)] = key
+            keys += key
             entry = self._entries.get(key)
             if entry is not None and not entry.failed:
+                offsets[index] = entry.offset
                 self.n_before += 1
                 continue
             failed = entry is not None
-            if last != (index // CHUNK, failed, index - 1):
-                chunks.append([])
-            chunks[-1].append(utterance)
+            first = spans.pop().start if last == (index // CHUNK, failed, index - 1) else index
+            spans.append(range(first, index + 1))
             last = (index // CHUNK, failed, index)
-            if (index + 1) % CHUNK == 0:
-                last = None
-        return chunks
+        self._steps[step] = _Step(keys, offsets, chain.from_iterable(spans))
+        return [utterances[span.start : span.stop] for span in spans]
 
     def add(self, step: str, block: Block) -> None:
-        """Write the rows of some utterances, all or none.
+        """Write the rows of the next utterances that were pending, all or none.
 
         Raises:
             TableError: the disk is full or gone.
         """
-        lines, found, offset = [], {}, self._size
-        for utterance, rows in block:
-            key = self._keys[_identity(step, utterance)]
+        lines, n_new, place = [], 0, self._steps[step]
+        offset = self._size
+        for _, rows in block:
+            index = next(place.pending)
+            key = place.key(index)
             failed = any(row["error"] for row in rows)
             content = {"key": key.hex(), "failed": failed, "rows": rows}
             lines.append(json.dumps(content).encode() + b"\n")
-            found[key] = _Entry(offset, failed)
+            place.offsets[index] = offset
             offset += len(lines[-1])
-        self._write(b"".join([*lines, _END]))
-        self._entries.update(found)
+            n_new += key not in self._entries
+        self._n_new += n_new  # first, or who interrupts the writing would find nothing to keep
+        try:
+            self._write(b"".join([*lines, _END]))
+        except TableError:
+            self._n_new -= n_new
+            raise
 
-    def rows(self, step: str, utterances: Sequence[Utterance]) -> Iterator[Row]:
-        """The rows of utterances, one at a time from the disk.
+    def rows(self, step: str) -> Iterator[Row]:
+        """The rows of all utterances of a step, one at a time from the disk.
 
         Raises:
             TableError: the journal cannot be read any more.
         """
         try:
             with open(self._stream.fileno(), "rb", closefd=False) as stream:
-                for utterance in utterances:
-                    stream.seek(self._entries[self._keys[_identity(step, utterance)]].offset)
+                for offset in self._steps[step].offsets:
+                    stream.seek(offset)
                     yield from json.loads(stream.readline())["rows"]
         except (OSError, ValueError) as error:
             raise TableError(
@@ -293,24 +326,20 @@ def keeps_journal(output: str) -> bool:
     return not os.path.exists(output) or os.path.isfile(output) or os.path.isdir(output)
 
 
-def _identity(step: str, utterance: Utterance) -> tuple[Any, ...]:
-    return step, utterance.file, str(utterance.path), utterance.start, utterance.end
-
-
 def utterance_key(step: str, utterance: Utterance) -> bytes:
     """What an utterance is to a step, in 16 bytes: also when its file last changed."""
     stamps = [_stamp(utterance.path)]
     if step == "text" and "text" not in utterance.carried:
         stamps.append(_stamp(utterance.path.with_suffix(".txt")))
     content = (
-        *_identity(step, utterance),
+        *(step, utterance.file, str(utterance.path), utterance.start, utterance.end),
         stamps,
         sorted(utterance.carried.items()),
         utterance.note,
         utterance.error,
     )
     return hashlib.blake2b(
-        repr(content).encode("utf-8", "surrogateescape"), digest_size=16
+        repr(content).encode("utf-8", "surrogateescape"), digest_size=_KEY_BYTES
     ).digest()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from emocli.calibration.abstention import abstain
 from emocli.calibration.disagreement import with_movement
 from emocli.models.protocol import Recognizer
-from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs
+from emocli.pipeline.inputs import Inputs, PathLike, Utterance, carried_columns, read_inputs
 from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import (
@@ -136,7 +136,7 @@ class PredictionRun:
     def recorded(self, journal: "Journal") -> Iterator[Row]:
         """All rows of a run whose `blocks` have gone to a journal, in their order."""
         for modality, _ in self._groups():
-            yield from journal.rows(modality, self.inputs.utterances)
+            yield from journal.rows(modality)
 
     def table(self, rows: Iterable[Row]) -> PredictionTable:
         """The rows as the table that was asked for; without any, a table of the same columns."""
@@ -155,7 +155,7 @@ class PredictionRun:
 
         Only for rows that are not put together: the models and the inputs decide alone.
         """
-        carried = {name: "" for one in self.inputs.utterances for name in one.carried}
+        carried = dict.fromkeys(carried_columns(self.inputs.utterances), "")
         rows = []
         for one in self.recognizers:
             more = {"text": ""} if one.card.modality != "speech" else {}

@@ -1,6 +1,8 @@
 """How far a run has come, for whoever shows it."""
 
 import math
+import threading
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,22 +39,38 @@ class Tally:
         n_utterances: how many there are.
         callback: what to tell, None for nothing.
         n_before: how many of them an earlier run has done.
-
-    Attributes:
-        headers: length by its header of each recording that was begun, in seconds, by its place
-            among the utterances. Threads may add to it.
     """
 
     def __init__(
         self, n_utterances: int, callback: ProgressCallback | None, n_before: int = 0
     ) -> None:
-        self.headers: dict[int, float] = {}
+        self._lengths = array("d", [math.nan]) * n_utterances
+        self._n_known = 0
+        self._sum_known = 0.0
+        self._lock = threading.Lock()
         self._n_utterances = n_utterances
         self._callback = callback
         self._done = n_before
         self._n_before = n_before
         self._failed = 0
         self._seconds = 0.0
+
+    def expect(self, place: int, seconds: float) -> None:
+        """The length of a recording that was begun, by its header; threads may tell it.
+
+        Args:
+            place: of the utterance among those of this run.
+            seconds: its length, NaN where the header does not say; the last one told counts.
+        """
+        if math.isnan(seconds):
+            return
+        with self._lock:
+            before = self._lengths[place]
+            if math.isnan(before):
+                self._n_known += 1
+                before = 0.0
+            self._lengths[place] = seconds
+            self._sum_known += seconds - before
 
     def heard(self, seconds: float) -> None:
         """Some audio went through the models."""
@@ -65,8 +83,8 @@ class Tally:
 
     def add(self, other: Progress) -> None:
         """Utterances that were counted elsewhere."""
-        self.headers[self._done - self._n_before] = other.expected_seconds / max(
-            1, other.n_utterances
+        self.expect(
+            self._done - self._n_before, other.expected_seconds / max(1, other.n_utterances)
         )
         self._done += other.utterances_done
         self._failed += other.n_failed
@@ -91,8 +109,7 @@ class Tally:
 
     def _expected_seconds(self) -> float:
         """All seconds of this run, if headers not read yet say the same on average as others."""
-        known = [seconds for seconds in list(self.headers.values()) if not math.isnan(seconds)]
-        if not known:
+        if not self._n_known:
             return math.nan
         n_now = self._n_utterances - self._n_before
-        return max(sum(known) / len(known) * n_now, self._seconds)
+        return max(self._sum_known / self._n_known * n_now, self._seconds)

@@ -40,8 +40,8 @@ class Shard:
             )
         return cls(number, n_shards)
 
-    def of(self, utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
+    def of(self, utterances: Sequence[Utterance]) -> Sequence[Utterance]:
         """This part of some utterances."""
         n = len(utterances)
         first, stop = ((i * n) // self.n_shards for i in (self.number - 1, self.number))
-        return tuple(utterances[first:stop])
+        return utterances[first:stop]

@@ -8,7 +8,7 @@ recordings go through a model together; rows come out in the order of the inputs
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +165,7 @@ def _blocks_here(
     )
     cards = [one.card for one in recognizers]
     collected = [_Collected() for _ in cards]
-    events = _listen([one for chunk in chunks for one in chunk], rate, plan, options, tally)
+    events = _listen(chunks, rate, plan, options, tally)
     block: Block = []
     for pool in _pools(events, [len(chunk) for chunk in chunks], options.batch_size):
         windows = [event for event in pool if isinstance(event, Window)]
@@ -197,7 +197,7 @@ def _blocks_here(
 
 
 def _listen(
-    utterances: Sequence[Utterance],
+    chunks: Sequence[Sequence[Utterance]],
     rate: int,
     plan: WindowPlan,
     options: PredictOptions,
@@ -215,7 +215,7 @@ def _listen(
             for window in hear_windows(
                 stream, rate, plan, judge=options.windows, detector=detector
             ):
-                tally.headers[index] = stream.expected_seconds
+                tally.expect(index, stream.expected_seconds)
                 yield window
         except EmocliError as error:
             yield Heard(utterance, error=str(error))
@@ -224,11 +224,11 @@ def _listen(
         yield Heard(utterance, stream.start, end, join_remarks(*stream.remarks))
 
     return run_ahead(
-        enumerate(utterances),
+        enumerate(chain.from_iterable(chunks)),
         hear,
         cost=lambda event: event.seconds if isinstance(event, Window) else 0.0,
         budget=AHEAD_SECONDS,
-        n_threads=threads_for(utterances, options.n_threads),
+        n_threads=max((threads_for(one, options.n_threads) for one in chunks), default=0),
     )
 
 

@@ -20,7 +20,14 @@ from emocli.errors import EmocliError
 from emocli.models.whisper import SAMPLING_RATE, Transcriber
 from emocli.models.whisper_languages import language_code
 from emocli.pipeline.ahead import run_ahead
-from emocli.pipeline.inputs import Inputs, PathLike, Utterance, read_inputs, threads_for
+from emocli.pipeline.inputs import (
+    Inputs,
+    PathLike,
+    Utterance,
+    carried_columns,
+    read_inputs,
+    threads_for,
+)
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import Row
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
@@ -221,8 +228,7 @@ class TranscriptionRun:
 
     def recorded(self, journal: "Journal") -> Iterator[Transcribed]:
         """All transcripts of a run whose `transcripts` have gone to a journal, in their order."""
-        utterances = self.inputs.utterances
-        for utterance, row in zip(utterances, journal.rows(_STEP, utterances), strict=True):
+        for utterance, row in zip(self.inputs.utterances, journal.rows(_STEP), strict=True):
             yield _from_plain(utterance, row)
 
     def header(self, *, segments: bool = False) -> list[str]:
@@ -231,7 +237,7 @@ class TranscriptionRun:
         Args:
             segments: one row for each phrase.
         """
-        carried = {name: "" for one in self.inputs.utterances for name in one.carried}
+        carried = dict.fromkeys(carried_columns(self.inputs.utterances), "")
         example = Transcribed(Utterance("-", Path(), carried=carried), None, None)
         rows = transcript_rows(example, self.transcriber, self.options, segments=segments)
         return list(PredictionTable.from_rows(rows).columns)
@@ -348,7 +354,7 @@ def _listen(utterances: Sequence[Utterance], tally: Tally, n_threads: int) -> It
         except EmocliError as error:
             yield _Heard(utterance, np.empty(0, dtype=np.float32), error=str(error))
             return
-        tally.headers[index] = stream.duration
+        tally.expect(index, stream.duration)
         note = join_remarks(*stream.remarks)
         yield _Heard(utterance, samples, stream.start, stream.duration, note)
 

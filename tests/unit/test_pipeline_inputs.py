@@ -7,7 +7,8 @@ import pytest
 from fakes import write_tone
 
 from emocli.errors import AudioError, TableError
-from emocli.pipeline.inputs import Utterance, is_table, read_inputs
+from emocli.pipeline.inputs import Recordings, Utterance, is_table, read_inputs
+from emocli.pipeline.shards import Shard
 from emocli.table import PredictionTable
 
 
@@ -40,7 +41,7 @@ def test_file_folder_and_pattern():
 
 
 def test_a_file_that_is_not_there_is_an_utterance_all_the_same():
-    assert read_inputs("rec/gone.wav").utterances == (
+    assert tuple(read_inputs("rec/gone.wav").utterances) == (
         Utterance("rec/gone.wav", Path("rec/gone.wav")),
     )
 
@@ -162,3 +163,36 @@ def test_folder_without_recordings_and_pattern_without_match():
         read_inputs(["rec", "none"])
     with pytest.raises(AudioError, match=r"^none/\*.wav: no file matches this pattern"):
         read_inputs("none/*.wav")
+
+
+def test_recordings_are_a_sequence_of_whole_utterances():
+    names = [f"rec/{number}.wav" for number in range(10)]
+    found = Recordings(names)
+    assert (len(found), [one.file for one in found]) == (10, names)
+    assert found[3] == Utterance("rec/3.wav", Path("rec/3.wav"))
+    assert found[-1].file == "rec/9.wav"
+    part = found[2:8][1:]
+    assert [one.file for one in part] == names[3:8]
+    assert (len(part), part[-1].file) == (5, "rec/7.wav")
+    with pytest.raises(IndexError):
+        part[5]
+
+
+def test_recordings_keep_names_of_any_letters():
+    names = ["ü 漢字.wav", os.fsdecode(b"\xff.wav"), "\ud800.wav", "null\0.wav", "line\n.wav", ""]
+    assert [one.file for one in Recordings(names)] == names
+
+
+def test_shards_of_a_folder_are_its_recordings_in_order(tmp_path):
+    for number in range(11):
+        (tmp_path / f"{number}.wav").touch()
+    whole = read_inputs(".").utterances
+    parts = [Shard(number, 4).of(whole) for number in range(1, 5)]
+    assert [len(part) for part in parts] == [3, 4, 3, 4]
+    assert [one.file for part in parts for one in part] == files(".")
+
+
+def test_folders_within_one_another_and_lists_take_each_recording_once(stdin):
+    stdin(b"rec/deep\nrec\n")
+    assert files("-") == ["rec/deep/b.wav", "rec/a2.wav", "rec/a10.wav"]
+    assert files(["rec", "rec/deep"]) == ["rec/a2.wav", "rec/a10.wav", "rec/deep/b.wav"]

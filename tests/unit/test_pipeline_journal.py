@@ -214,6 +214,20 @@ def test_a_full_disk_is_said_and_the_rows_before_it_are_kept(monkeypatch):
 
 
 @pytest.mark.usefixtures("folder")
+def test_who_is_interrupted_while_writing_finds_what_was_written(monkeypatch):
+    def interrupt(descriptor):
+        raise KeyboardInterrupt
+
+    with Journal("out.csv", SETTINGS) as journal, monkeypatch.context() as patch:
+        patch.setattr("emocli.pipeline.journal.SYNC_SECONDS", 0.0)
+        patch.setattr("emocli.pipeline.journal.os.fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(run_of().blocks(journal=journal))
+    with Journal("out.csv", SETTINGS) as again:
+        assert again.n_done == journal.n_done > 0
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_journal_that_is_damaged_while_it_is_read():
     run = run_of()
     with Journal("out.csv", SETTINGS) as journal:
