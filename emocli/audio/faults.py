@@ -94,7 +94,9 @@ def not_fetched(name: str, error: Exception) -> AudioError:
 
 def not_listed(uri: str, error: Exception) -> AudioError:
     """The error for a folder of a store that cannot be looked into; see `not_fetched`."""
-    reason = "no permission" if isinstance(error, PermissionError) else _first_line(error)
+    reason = _first_line(error)
+    if isinstance(error, (PermissionError, FileNotFoundError)):
+        reason = "no permission" if isinstance(error, PermissionError) else "no such folder"
     return AudioError(
         f"{uri}: cannot be listed ({reason}), expected recordings in a store. "
         f"Check the network, the address, and the keys for its store."

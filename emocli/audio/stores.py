@@ -17,10 +17,12 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from emocli.audio import faults
 from emocli.audio.find import AUDIO_SUFFIXES, natural_key
@@ -32,10 +34,18 @@ FETCHED_AT_A_TIME = 16
 COPIES_KEPT = 4 if sys.platform == "linux" else 0
 """Recordings that were fetched and may be needed again; only Linux opens a nameless file twice."""
 
+STALLED_SECONDS = 60.0
+"""How long nothing may come from a store. Its package would try again for minutes."""
+
+wanted: ContextVar[Callable[[], bool]] = ContextVar("wanted", default=lambda: True)
+"""Tells a thread that waits for a store whether anybody still waits for it."""
+
 _COPY_BYTES = 1 << 23
+_LOOK_SECONDS = 0.2
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://")
 _CHANGE_MARKS = ("ETag", "etag", "LastModified", "updated", "last_modified", "mtime", "created")
 
+Found = TypeVar("Found")
 Stamp = tuple[int | None, str]
 """Size in bytes, and what a store changes with the content: an ETag, or else a time."""
 
@@ -118,7 +128,7 @@ class StoredPath:
         """What tells that its content has changed, None where the store does not say."""
         if self._stamp is None:
             try:
-                self._stamp = _stamp_of(_system(self.uri).info(self.uri))
+                self._stamp = _stamp_of(_waited(lambda _: _system(self.uri).info(self.uri)))
             except Exception:  # noqa: BLE001 - of whatever package; reading it says what is wrong
                 return None
         return self._stamp
@@ -132,9 +142,20 @@ def located(text: str) -> Path | StoredPath:
 def ask_stamps(places: Iterable[Path | StoredPath]) -> None:
     """Ask stores for the stamps of several places at a time; each then knows its own."""
     stored = [one for one in places if isinstance(one, StoredPath)]
-    if stored:
-        with ThreadPoolExecutor(FETCHED_AT_A_TIME, "emocli-stamp") as pool:
-            list(pool.map(StoredPath.stamp, stored))
+    if not stored:
+        return
+    pool = ThreadPoolExecutor(FETCHED_AT_A_TIME, "emocli-stamp")
+    stopped = threading.Event()
+
+    def ask(place: StoredPath) -> None:
+        wanted.set(lambda: not stopped.is_set())
+        place.stamp()
+
+    try:
+        list(pool.map(ask, stored))
+    finally:
+        stopped.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def find_stored(uri: str) -> list[StoredPath]:
@@ -154,8 +175,10 @@ def find_stored(uri: str) -> list[StoredPath]:
     try:
         system = _system(uri)
         try:
-            info = system.info(uri)
+            info = _waited(lambda _: system.info(uri))
         except FileNotFoundError:
+            if not magic and (uri.endswith("/") or "/" not in uri.partition("://")[2]):
+                raise  # a folder or a bucket, which nothing could be read from
             if not magic:
                 return [StoredPath(uri)]  # whoever reads it finds out
             return _below(system, _folder_of_pattern(uri), system.glob(uri, detail=True), uri)
@@ -299,17 +322,25 @@ def _fetched(uri: str, name: str) -> tuple[Any, Stamp | None]:
 
 def _copy_to(file: BinaryIO, uri: str, name: str) -> dict[str, Any]:
     """Write the content of a recording to a file; what the store tells about it."""
-    try:
-        system, n_bytes = _system(uri), 0
+    n_bytes = 0
+
+    def copy(came: Callable[[], None]) -> dict[str, Any]:
+        nonlocal n_bytes
+        system = _system(uri)
         with system.open(uri, "rb", cache_type="none") as source:
             # Of what was opened, where the store tells it, and else of what is there by now.
             info: dict[str, Any] = getattr(source, "details", None) or system.info(uri)
             while block := source.read(_COPY_BYTES):
+                came()
                 n_bytes += len(block)
                 try:
                     file.write(block)
                 except OSError as error:
                     raise faults.no_room(name, tempfile.gettempdir(), error) from None
+        return info
+
+    try:
+        info = _waited(copy)
     except EmocliError:
         raise
     except Exception as error:  # noqa: BLE001 - each package has errors of its own
@@ -317,6 +348,38 @@ def _copy_to(file: BinaryIO, uri: str, name: str) -> dict[str, Any]:
     if info.get("size") not in (None, n_bytes):
         raise faults.not_fetched(name, OSError(f"{n_bytes} of {info['size']} bytes came"))
     return info
+
+
+def _waited(work: Callable[[Callable[[], None]], Found]) -> Found:
+    """The result of what asks a store, in a thread of its own that can be left to itself.
+
+    Args:
+        work: is given a function to call whenever something has come.
+
+    Raises:
+        TimeoutError: nothing has come for `STALLED_SECONDS`, or nobody waits any more.
+        Exception: whatever the work raises.
+    """
+    result: Future[Found] = Future()
+    last = time.monotonic()
+
+    def came() -> None:
+        nonlocal last
+        last = time.monotonic()
+
+    def run() -> None:
+        try:
+            result.set_result(work(came))
+        except BaseException as error:  # noqa: BLE001 - told where it is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="emocli-fetch", daemon=True).start()
+    while not wait([result], _LOOK_SECONDS).done:
+        if not wanted.get()():
+            raise TimeoutError("interrupted")
+        if time.monotonic() - last > STALLED_SECONDS:
+            raise TimeoutError(f"nothing has come for {STALLED_SECONDS:g} s")
+    return result.result()
 
 
 def _stamp_of(info: dict[str, Any]) -> Stamp:

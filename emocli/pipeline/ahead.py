@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from emocli.audio.stores import wanted
+
 Job = TypeVar("Job")
 Item = TypeVar("Item")
 
@@ -43,6 +45,7 @@ class _Gate(Generic[Job, Item]):
 
     def run(self, job: Job, lane: _Lane[Item]) -> None:
         """Store what a job yields until it ends or all is stopped; runs in a thread."""
+        wanted.set(lambda: not self._stopped)
         try:
             for item in self._work(job):
                 if not self._store(lane, item):

@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import threading
+import time
 from pathlib import Path
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from emocli.audio import stores
 from emocli.audio.decode import read_waveform
 from emocli.audio.stores import StoredPath, ask_stamps, find_stored, is_uri, located, open_stored
 from emocli.errors import AudioError, EmocliError, MissingDependency
+from emocli.pipeline.ahead import run_ahead
 
 NETWORK = "Check the network, the address, and the keys for its store."
 
@@ -114,7 +116,11 @@ def test_folders_that_cannot_be_listed(store):
         "moody://rec/: cannot be listed (The line is dead), expected recordings in a store. "
         + NETWORK
     )
-    assert uris("moody://nowhere/") == ["moody://nowhere/"]  # reading it says what is wrong
+    for uri in ("moody://nowhere", "moody://nowhere/", "moody://nowhere/at/all/"):
+        assert sentence(find_stored, uri) == (
+            f"{uri}: cannot be listed (no such folder), expected recordings in a store. {NETWORK}"
+        )
+    assert uris("moody://nowhere/a") == ["moody://nowhere/a"]  # reading it says what is wrong
 
 
 def test_a_kind_of_store_that_nobody_knows():
@@ -225,6 +231,32 @@ def test_what_a_copy_holds_is_judged_like_a_file(store):
     )
     assert "holds text" in sentence(read_waveform, "moody://text.wav")
     assert "the WAV header is cut short" in sentence(read_waveform, "moody://cut.wav")
+
+
+def test_a_store_that_does_not_answer_any_more(store, monkeypatch):
+    monkeypatch.setattr(stores, "STALLED_SECONDS", 0.3)
+    store.pipe("/a.wav", wav())
+    MoodyStore.seconds = 1.0
+    assert sentence(read_waveform, "moody://a.wav") == (
+        "moody://a.wav: cannot be fetched (nothing has come for 0.3 s), expected an object in a "
+        f"store. {NETWORK}"
+    )
+
+
+def test_nobody_waits_for_a_store_after_an_interrupt(store):
+    store.pipe("/a.wav", wav())
+    MoodyStore.seconds = 3.0
+    begun = time.monotonic()
+
+    def read(place):
+        yield len(read_waveform(place).samples) if place else 0
+
+    ahead = run_ahead([None, "moody://a.wav"], read, cost=lambda _: 0.0, budget=1.0)
+    assert next(ahead) == 0
+    while not MoodyStore.asked:
+        time.sleep(0.01)
+    ahead.close()
+    assert time.monotonic() - begun < 2.0
 
 
 def test_segments_of_one_recording_are_fetched_once_also_at_a_time(store):
