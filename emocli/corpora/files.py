@@ -205,6 +205,34 @@ def table_rows(
         yield where, {name: value.strip() for name, value in zip(header, row, strict=False)}
 
 
+def matching_lines(
+    text: str, name: str, form: re.Pattern[str], beginning: re.Pattern[str], expected: str
+) -> list[tuple[str, re.Match[str]]]:
+    """The lines of a text that have a form, each with the sentence's beginning that says where.
+
+    Args:
+        text: with other lines between, which are passed over.
+        name: of the text, for messages.
+        form: of a whole line.
+        beginning: of such lines and of no others.
+        expected: what to say of the form.
+
+    Raises:
+        CorpusError: a line begins like one of them and goes on otherwise.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        where = f"{name}, line {number}"
+        match = form.fullmatch(line)
+        if match:
+            found.append((where, match))
+        elif beginning.match(line):
+            raise CorpusError(
+                f"{where}: {line.strip()!r} cannot be read, expected {expected}. Correct it."
+            )
+    return found
+
+
 def figure(text: str, what: str, where: str) -> float:
     """A number of a table; NaN where there is none.
 

@@ -10,7 +10,7 @@ Source: Busso et al., Language Resources and Evaluation 42(4), 2008.
 import re
 from pathlib import Path
 
-from emocli.corpora.files import by_stem, check_once, meaning, read_text, recordings
+from emocli.corpora.files import by_stem, check_once, matching_lines, meaning, read_text, recordings
 from emocli.corpora.protocol import NO_AGREEMENT, About, Labelled, Reading, Selection
 from emocli.errors import CorpusError
 
@@ -31,6 +31,8 @@ LINE = re.compile(
     r"\[[\d.]+ - [\d.]+\]\t(?P<turn>\S+)\t(?P<emotion>\S+)\t"
     r"\[(?P<valence>\d+(?:\.\d+)?), (?P<arousal>\d+(?:\.\d+)?), (?P<dominance>\d+(?:\.\d+)?)\]\s*"
 )
+SUMS_UP = re.compile(r"\[\d")
+LINE_TOLD = "[start - end], turn, emotion and [V, A, D] with tabs between"
 TURN = re.compile(r"Ses0(\d)[FM]_(impro|script)\w*_([FM])\w*")
 SAID = re.compile(r"(\S+) \[[\d.]+\s*-\s*[\d.]+\]:\s*(.*)")
 SCENARIOS = {"impro": "improvised", "script": "scripted"}
@@ -71,26 +73,6 @@ def label(match: re.Match[str], where: str, path: Path, text: str) -> Labelled:
         scenario=SCENARIOS[scenario],
         left_out=NO_AGREEMENT if emotion == "unknown" else "",
     )
-
-
-def lines_of(text: str, name: str) -> list[tuple[str, re.Match[str]]]:
-    """The lines of an evaluation that sum up a turn, with where they are.
-
-    Raises:
-        CorpusError: a line starts like one of them and goes on otherwise.
-    """
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        where = f"{name}, line {number}"
-        match = LINE.fullmatch(line)
-        if match:
-            found.append((where, match))
-        elif re.match(r"\[\d", line):
-            raise CorpusError(
-                f"{where}: {line.strip()!r} cannot be read, expected [start - end], turn, emotion "
-                f"and [V, A, D] with tabs between. Correct it."
-            )
-    return found
 
 
 def texts_of(transcription: str) -> dict[str, str]:
@@ -135,7 +117,7 @@ class Iemocap:
             for path in _texts(session / "dialog" / "transcriptions"):
                 texts |= texts_of(read_text(path))
             for path in _texts(session / "dialog" / "EmoEvaluation"):
-                lines = lines_of(read_text(path), str(path))
+                lines = matching_lines(read_text(path), str(path), LINE, SUMS_UP, LINE_TOLD)
                 check_once((match["turn"] for _, match in lines), path)
                 for where, match in lines:
                     turn = match["turn"]

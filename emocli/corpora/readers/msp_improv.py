@@ -11,7 +11,7 @@ Source: Busso et al., IEEE Transactions on Affective Computing 8(1), 2017.
 import re
 from pathlib import Path
 
-from emocli.corpora.files import by_stem, check_once, meaning, read_text, recordings
+from emocli.corpora.files import by_stem, check_once, matching_lines, meaning, read_text, recordings
 from emocli.corpora.protocol import NO_AGREEMENT, About, Labelled, Reading
 from emocli.errors import CorpusError
 
@@ -29,6 +29,8 @@ LINE = re.compile(
     r"\s*A:\s*(?P<arousal>\d+(?:\.\d+)?|NaN)\s*;\s*V:\s*(?P<valence>\d+(?:\.\d+)?|NaN)\s*;"
     r"\s*D:\s*(?P<dominance>\d+(?:\.\d+)?|NaN)\s*;.*"
 )
+RECORDING = re.compile(r"\s*UTD-IMPROV-")
+LINE_TOLD = "a line such as UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.0; V:3.0; D:3.0 ; N:4.0;"
 NAME = re.compile(r"S\d\d[A-Z]-([FM])(\d\d)-([A-Z])-[FM]{2}\d\d")
 TABLES = ("Evaluation.txt", "Evalution.txt")  # both spellings are about
 TEXTS = "*ranscription*/*.txt"
@@ -70,26 +72,6 @@ def label(match: re.Match[str], where: str, path: Path, text: str) -> Labelled:
     )
 
 
-def lines_of(text: str, name: str) -> list[tuple[str, re.Match[str]]]:
-    """The lines of the table that are about recordings, with where they are.
-
-    Raises:
-        CorpusError: a line starts like one of them and goes on otherwise.
-    """
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        where = f"{name}, line {number}"
-        match = LINE.fullmatch(line)
-        if match:
-            found.append((where, match))
-        elif line.lstrip().startswith("UTD-IMPROV-"):
-            raise CorpusError(
-                f"{where}: {line.strip()!r} cannot be read, expected a line such as "
-                f"UTD-IMPROV-S01A-F01-P-FM01.avi; N; A:3.0; V:3.0; D:3.0 ; N:4.0;. Correct it."
-            )
-    return found
-
-
 class MspImprov:
     """The reader."""
 
@@ -115,7 +97,7 @@ class MspImprov:
         table = _table(folder) or folder / TABLES[0]
         audio = by_stem(recordings(folder))
         texts = {path.stem.rpartition("IMPROV-")[2]: path for path in folder.glob(TEXTS)}
-        lines = lines_of(read_text(table), str(table))
+        lines = matching_lines(read_text(table), str(table), LINE, RECORDING, LINE_TOLD)
         check_once((match["name"] for _, match in lines), table)
         utterances, missing = [], []
         for where, match in lines:
