@@ -73,7 +73,7 @@ def contours(
     loudest = masked_quantile(level[..., None], valid, (LOUDEST,))[0]  # (n_utterances, 1)
     energy = level - loudest
     spectrum = (energies - loudest[..., None]).clamp(min=FLOOR_NATS)
-    pitch, strength, inside = track_pitch(periodicity, valid, pitches_semitones, ideal)
+    pitch, strength, inside = peak_pitch(periodicity, valid, pitches_semitones, ideal)
     active = valid & (energy > ACTIVE_NATS)
     loudness = (LOUDNESS_EXPONENT * spectrum).exp().mean(2)
     shape = spectral_contours(spectrum)
@@ -140,7 +140,7 @@ def band_energies(spectrum: Tensor) -> Tensor:
     )
 
 
-def track_pitch(
+def peak_pitch(
     periodicity: Tensor, valid: Tensor, pitches_semitones: Tensor, ideal: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The pitch of each frame: the highest peak of the smoothed autocorrelation.

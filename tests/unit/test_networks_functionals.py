@@ -10,7 +10,7 @@ from emocli.networks.contours import (
     masked_moments,
     masked_quantile,
     normalize_bands,
-    track_pitch,
+    peak_pitch,
 )
 from emocli.networks.functionals import N_FUNCTIONALS, Functionals, statistics
 from emocli.networks.logmel import FrontEndConfig, LogMelPitch, ideal_periodicity, pad_frames
@@ -54,7 +54,7 @@ def test_pitch_of_a_glide_rises(functionals):
     phase = 2 * np.pi * (120 * time + 30 * time**2)  # 120 to 180 Hz
     waveform = sum(np.sin(k * phase) / k for k in range(1, 8)).astype(np.float32)
     frames = LogMelPitch(CONFIG)(torch.from_numpy(waveform))
-    pitch, strength, inside = track_pitch(
+    pitch, strength, inside = peak_pitch(
         frames[None, :, 64:],
         torch.ones(1, len(frames), dtype=torch.bool),
         torch.from_numpy(CONFIG.pitches_semitones),
@@ -90,7 +90,7 @@ def test_low_and_high_voices_count_as_voiced(hertz, rng):
 
 def test_noise_counts_as_unvoiced(rng):
     frames = LogMelPitch(CONFIG)(torch.from_numpy(rng.normal(size=16000).astype(np.float32)))
-    _, strength, _ = track_pitch(
+    _, strength, _ = peak_pitch(
         frames[None, :, 64:],
         torch.ones(1, len(frames), dtype=torch.bool),
         torch.from_numpy(CONFIG.pitches_semitones),
