@@ -24,13 +24,7 @@ from emocli.models.speech_network import (
     valid_positions,
     with_waveforms,
 )
-from emocli.models.text import (
-    OFFSET_POSITIONS,
-    Preprocess,
-    load_tokenizer,
-    longest_input,
-    preprocessing_of,
-)
+from emocli.models.text_tokens import OFFSET_POSITIONS, TextTokens, load_tokens
 from emocli.networks.masked_norm import MaskedGroupNorm
 from emocli.networks.speech_heads import ChallengeBaseline
 from emocli.networks.text_head import TextClassifier, TextHead, TextHeadConfig
@@ -88,33 +82,12 @@ class TunableText:
     Attributes:
         module: the network to train.
         config: configuration of the encoder, as the library has it.
-        tokenizer: of the encoder.
-        preprocess: what is done to a text first.
-        max_tokens: longest input with its special tokens.
+        tokens: how the encoder reads texts.
     """
 
     module: TextClassifier
     config: Any
-    tokenizer: Any
-    preprocess: Preprocess
-    max_tokens: int
-
-    def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, those beyond the longest input left out."""
-        encoded = self.tokenizer(
-            self.preprocess(text), truncation=True, max_length=self.max_tokens, verbose=False
-        )
-        return list(encoded["input_ids"])
-
-    def arguments(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Padded tokens and their mask, shape (n_utterances, n_tokens), on the CPU."""
-        longest = max(1, *map(len, tokens))
-        ids = torch.full((len(tokens), longest), self.config.pad_token_id or 0)
-        mask = torch.zeros_like(ids)
-        for place, own in enumerate(tokens):
-            ids[place, : len(own)] = torch.tensor(own)
-            mask[place, : len(own)] = 1
-        return ids, mask
+    tokens: TextTokens
 
 
 def tunable_speech(
@@ -208,14 +181,13 @@ def tunable_text(
     backbone = load_backbone(checkpoint)
     if frozen == "encoder":
         backbone.module.requires_grad_(False)
-    tokenizer = load_tokenizer(checkpoint, backbone.config)
-    longest = min(max_tokens, longest_input(tokenizer, backbone.config))
+    tokens = load_tokens(checkpoint, backbone.config, max_tokens)
     shape = TextHeadConfig(
         n_channels=backbone.config.hidden_size, n_outputs=len(outputs), dropout=dropout
     )
     with _seeded(seed):
         module = TextClassifier(backbone.module, TextHead(shape))
-    return TunableText(module, backbone.config, tokenizer, preprocessing_of(checkpoint), longest)
+    return TunableText(module, backbone.config, tokens)
 
 
 def speech_config(

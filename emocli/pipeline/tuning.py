@@ -152,7 +152,7 @@ def plan_tuning(prepared: Prepared) -> Plan:
             n_layers=text.config.num_hidden_layers,
             width=text.config.hidden_size,
             n_heads=text.config.num_attention_heads,
-            n_positions=text.max_tokens,
+            n_positions=text.tokens.max_tokens,
             is_trained=recipe.frozen != "encoder",
         )
     n_trained, n_frozen = count_parameters(module)

@@ -18,12 +18,11 @@ from emocli.metrics.classification import (
     unweighted_average_recall,
 )
 from emocli.metrics.regression import concordance_cc
-from emocli.models.batching import plan_batches
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.encoders import content_hash
 from emocli.models.outputs import Outputs
 from emocli.models.speech_network import NetworkRunner
-from emocli.models.text import TOKENS_PER_BATCH
+from emocli.models.text_tokens import token_batches
 from emocli.models.tunable import (
     TunableSpeech,
     TunableText,
@@ -194,16 +193,16 @@ class TextTask(_Task):
     def __init__(self, prepared: Prepared, tunable: TunableText) -> None:
         super().__init__(prepared)
         self.tunable = tunable
-        self._tokens = [tunable.tokens(text) for text in prepared.examples.texts]
+        self._tokens = [tunable.tokens.of(text) for text in prepared.examples.texts]
 
     def inputs(self, indices: NDArray[np.intp]) -> Inputs:
         """Tokens and their mask."""
-        return self.tunable.arguments([self._tokens[place] for place in self._train[indices]])
+        return self.tunable.tokens.padded([self._tokens[place] for place in self._train[indices]])
 
     def write(self, folder: Path, card: str, facts: Mapping[str, Any]) -> None:
         """The network and its tokenizer as a folder that ``-m`` takes."""
-        tokenizer = self.tunable.tokenizer
-        tokenizer.model_max_length = self.tunable.max_tokens
+        tokenizer = self.tunable.tokens.tokenizer
+        tokenizer.model_max_length = self.tunable.tokens.max_tokens
         tokenizer.save_pretrained(folder)
         recipe = self.prepared.recipe
         config = text_config(self.tunable, recipe.encoder, self.prepared.outputs, facts)
@@ -213,11 +212,9 @@ class TextTask(_Task):
         """Outputs as `emocli predict` would give them."""
         device = self.prepared.device
         scores = np.empty((len(self._dev), len(self.prepared.outputs)))
-        most = TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
         tokens = [self._tokens[place] for place in self._dev]
-        lengths = [len(own) for own in tokens]
-        for batch in plan_batches(lengths, batch_size=None, max_total=most, mixed=True):
-            ids, mask = self.tunable.arguments([tokens[i] for i in batch])
+        for batch in token_batches(tokens, device, None):
+            ids, mask = self.tunable.tokens.padded([tokens[i] for i in batch])
             with torch.inference_mode():
                 outputs = network(ids.to(device), mask.to(device))
             scores[batch] = outputs.double().cpu().numpy()

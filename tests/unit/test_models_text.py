@@ -7,9 +7,10 @@ import torch
 import transformers
 
 from emocli.errors import MissingDependency, ModelError
-from emocli.models import text
+from emocli.models import text_tokens
 from emocli.models.checkpoint import Checkpoint
-from emocli.models.text import load_text, mask_users_and_links
+from emocli.models.text import load_text
+from emocli.models.text_tokens import mask_users_and_links
 
 CPU, FP32 = torch.device("cpu"), torch.float32
 SENTIMENTS = {"0": "Negative", "1": "Neutral", "2": "Positive"}
@@ -169,7 +170,7 @@ def test_a_tokenizer_that_needs_other_packages(missing, tmp_path, monkeypatch):
         if missing:
             raise missing
 
-    monkeypatch.setattr(text, "find_spec", find_spec)
+    monkeypatch.setattr(text_tokens, "find_spec", find_spec)
     with pytest.raises(MissingDependency) as caught:
         load(folder)
     assert str(caught.value) == (
