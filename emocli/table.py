@@ -26,6 +26,8 @@ MEASURES = ("entropy", "varentropy", "margin", "normalized_entropy")
 TRANSCRIPT_COLUMNS = ("text", "language", "avg_logprob", "no_speech_prob", "compression_ratio")
 REMARK_COLUMNS = ("note", "error")
 PROBABILITY_PREFIX = "p_"
+UNNAMED = "unnamed"
+"""Stands for a model that a table does not name, inside the name of what was made of it."""
 PROBABILITY_TOLERANCE = 1e-3
 """How far a row of posteriors read from outside may be from 1 before it is refused.
 

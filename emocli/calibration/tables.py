@@ -12,7 +12,7 @@ from emocli.calibration.conformal import LabelSets
 from emocli.calibration.fitting import Map
 from emocli.calibration.numerics import LEAST_LOG
 from emocli.errors import CalibrationError
-from emocli.table import PROBABILITY_PREFIX, Column, Key, PredictionTable
+from emocli.table import PROBABILITY_PREFIX, UNNAMED, Column, Key, PredictionTable
 
 SET_SEPARATOR = "|"
 
@@ -82,7 +82,7 @@ def apply_calibration(
         for index, label in enumerate(calibration.labels)
     }
     columns["model"] = [
-        f"{calibration.method}({model})" if is_known else model
+        f"{calibration.method}({model or UNNAMED})" if is_known else model
         for model, is_known in zip(table.column("model"), known, strict=True)
     ]
     columns["label"] = _labels(table, probs, calibration.labels)

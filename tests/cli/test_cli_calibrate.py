@@ -209,6 +209,13 @@ def test_a_calibration_of_another_model_is_refused(folder):
     ))  # fmt: skip
 
 
+def test_a_table_without_a_model_gives_one_of_an_unnamed_model(folder):
+    (folder / "t.csv").write_text((folder / "t.csv").read_text().replace(",m,", ",,"))
+    assert fit("-q", "--method", "temperature", "-o", "cal.json").exit_code == 0
+    assert run("t.csv", "--apply", "cal.json", "-o", "out.csv").exit_code == 0
+    assert set(read_table("out.csv")["model"]) == {"temperature(unnamed)"}
+
+
 def test_files_that_cannot_be_read_or_written(folder):
     done = run("t.csv", "--apply", "none.json")
     assert (done.exit_code, done.stderr) == (1, (
