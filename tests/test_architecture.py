@@ -18,6 +18,7 @@ PURE = {
     "subtitles",
     "label_tracks",
     "encoder_identity",
+    "user_cache",
     "timeline",
     "fusion",
     "metrics",

@@ -1,9 +1,6 @@
 """What multiplies the matrices: torch, or OpenVINO where it is installed and pays."""
 
 import importlib.util
-import os
-import sys
-from pathlib import Path
 
 from emocli.errors import MissingDependency, ModelError
 from emocli.models.devices import cpu_has_bf16
@@ -53,14 +50,3 @@ def choose_engine(name: str, *, device: str, dtype: str, fits: bool) -> str:
 
 def _has_precision(dtype: str) -> bool:
     return dtype == "fp32" or (dtype == "bf16" and cpu_has_bf16())
-
-
-def cache_folder() -> Path:
-    """Where converted models are kept: ``EMOCLI_CACHE``, else the user's cache folder."""
-    if given := os.environ.get("EMOCLI_CACHE"):
-        return Path(given)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "emocli"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "emocli"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emocli"

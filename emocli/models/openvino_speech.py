@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from emocli.errors import ModelError
 from emocli.models.aliases import Alias
 from emocli.models.checkpoint import Checkpoint
-from emocli.models.engines import cache_folder
 from emocli.models.protocol import ModelCard
 from emocli.models.speech import build_network, card_of
 from emocli.models.speech_network import SpeechNetwork, count_frames, not_heard
+from emocli.user_cache import cache_folder
 
 CONVERSION = 1
 """Counts up when the same checkpoint converts to something else."""

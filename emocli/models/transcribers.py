@@ -27,6 +27,7 @@ from emocli.models import hub, registry
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.protocol import ModelCard
 from emocli.models.whisper import SAMPLING_RATE, Transcriber, WhisperTranscriber
+from emocli.user_cache import cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -277,10 +278,8 @@ def _hub_network(
 
 
 def converted_dir() -> Path:
-    """Folder of checkpoints converted for CTranslate2; ``EMOCLI_CACHE`` may name another."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("EMOCLI_CACHE") or Path(cache) / "emocli"
-    return Path(home).expanduser() / "ctranslate2"
+    """Folder of checkpoints converted for CTranslate2, in the user's cache folder."""
+    return cache_folder() / "ctranslate2"
 
 
 def _converted(digest: str, convert: Callable[[Path], None]) -> Path:

@@ -23,7 +23,8 @@ from emocli.judging.reply import Fault, parse_reply
 from emocli.judging.review import Outcome, Review, decide
 from emocli.pipeline.inputs import Utterance, read_inputs
 from emocli.pipeline.progress import Progress, ProgressCallback, Tally
-from emocli.table import PredictionTable, listing
+from emocli.table import UNNAMED, PredictionTable, listing
+from emocli.user_cache import cache_folder
 
 SAMPLING_RATE = 16000
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -60,9 +61,8 @@ class JudgeOptions:
 
 
 def default_cache() -> Path:
-    """``emocli/judge`` in the user's cache folder, which ``XDG_CACHE_HOME`` may name."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "emocli" / "judge"
+    """``judge`` in the user's cache folder."""
+    return cache_folder() / "judge"
 
 
 def reviewable(table: PredictionTable) -> NDArray[np.bool_]:
@@ -399,9 +399,10 @@ def reviewed_table(
     posterior, so a changed label need not be the most probable one.
     """
     opinions = [one.found if not isinstance(one.found, Fault) else None for one in reviews]
+    names = [name or UNNAMED for name in table.column("model").tolist()]
     return table.with_columns(
         {
-            "model": [f"judge({name},{model})" for name in table.column("model").tolist()],
+            "model": [f"judge({name},{model})" for name in names],
             "label": [one.after for one in reviews],
             BEFORE: [one.before for one in reviews],
             OPINION: [one.label if one else "" for one in opinions],

@@ -1,7 +1,6 @@
 """Train a model from a recipe, and find out how it does on voices it has not heard."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from emocli.training.recipe import FITTED, parse_recipe, read_content, with_sett
 from emocli.training.runs import Data, held_out_scores, predicted, temperature_of, train
 from emocli.training.temperature import fit_temperature
 from emocli.training.text import RECIPE_KIND, train_text
+from emocli.user_cache import cache_folder
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,8 @@ def _samples(path: Path, sampling_rate: int) -> NDArray[np.float32]:
 
 
 def default_cache() -> Path:
-    """``emocli/training`` in the user's cache folder, which ``XDG_CACHE_HOME`` may name."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "emocli" / "training"
+    """``training`` in the user's cache folder."""
+    return cache_folder() / "training"
 
 
 def cross_validate(prepared: Data, progress: Progress | None = None) -> Trained:

@@ -1,7 +1,6 @@
 """Engines: which one runs a model, and that they all give the same answer."""
 
 import importlib.util
-import sys
 
 import checkpoints
 import numpy as np
@@ -162,20 +161,6 @@ def test_an_engine_that_cannot_do_it_says_so(openvino_here):
     assert error_of(lambda: choose_engine("onnx", device="cpu", dtype="fp32", fits=True)) == (
         "Engine 'onnx' is unknown, expected one of auto, torch, openvino. Choose one with --engine."
     )
-
-
-def test_the_cache_is_where_the_system_keeps_such(monkeypatch, tmp_path):
-    monkeypatch.delenv("EMOCLI_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert engines.cache_folder() == tmp_path / "emocli"
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert engines.cache_folder() == tmp_path / "emocli"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert engines.cache_folder().parts[-3:] == ("Library", "Caches", "emocli")
-    monkeypatch.setenv("EMOCLI_CACHE", str(tmp_path / "own"))
-    assert engines.cache_folder() == tmp_path / "own"
 
 
 @pytest.mark.parametrize("has", [True, False])
