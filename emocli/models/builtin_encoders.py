@@ -1,4 +1,4 @@
-"""Encoders that need no download: log-mel frames, prosody, and hashed words."""
+"""Encoders that need no download: log-mel frames, functionals, prosody, and hashed words."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +16,10 @@ from emocli.networks.word_features import HASHED_DIM, WORDS_VERSION, hashed_word
 
 SAMPLING_RATE = 16000
 LOGMEL_VERSION = 1
+FUNCTIONALS_VERSION = 1
+"""Counts up when the windows change; `emocli.networks.functionals.VERSION` is told besides."""
+WINDOW_FRAMES, WINDOW_HOP = 62, 31
+"""Frames of 16 ms, so windows of a second every half second."""
 WORD_MODELS = ("text-emotion", "text-sentiment")
 CONTEXT_TOKENS = 3
 """Tokens that the embedded text models see for each word: it and the two before it."""
@@ -62,6 +66,51 @@ class LogMelEncoder(_Encoder):
 
         found = [self._front_end(torch.from_numpy(np.ascontiguousarray(w))) for w in batch]
         return [frames.numpy() for frames in found]
+
+
+class FunctionalsEncoder(_Encoder):
+    """Statistics of spectrum, pitch and rhythm: of the whole recording, then of each second.
+
+    The first frame is that of the recording between its first and its last loud frame; the next
+    ones are of windows of a second, one begun every half second, the last maybe shorter. Values
+    have scales of their own, so a network needs them standardised. A recording without sound has
+    one frame of zeros.
+
+    Attributes:
+        identity: what decides the frames.
+    """
+
+    def __init__(self) -> None:
+        from emocli.networks.functionals import N_FUNCTIONALS, VERSION, Functionals
+        from emocli.networks.logmel import FrontEndConfig, LogMelPitch
+
+        config = FrontEndConfig()
+        self._front_end, self._functionals = LogMelPitch(config), Functionals(config)
+        self.identity = EncoderIdentity(
+            name="functionals",
+            modality="speech",
+            dim=N_FUNCTIONALS,
+            frames_per_second=round(config.frames_per_second / WINDOW_HOP, 2),
+            sampling_rate=SAMPLING_RATE,
+            settings=(("functionals", str(VERSION)),),
+            version=FUNCTIONALS_VERSION,
+        )
+
+    def encode(self, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Frames of waveforms, each of shape (1 + n_windows, 472)."""
+        return [self._encode(waveform) for waveform in batch]
+
+    def _encode(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        from emocli.networks.logmel import pad_frames
+
+        frames = self._front_end(torch.from_numpy(np.ascontiguousarray(waveform)))
+        if not len(frames):
+            return np.zeros((1, self.identity.dim), dtype=np.float32)
+        starts = range(0, max(1, len(frames) - WINDOW_FRAMES + WINDOW_HOP), WINDOW_HOP)
+        pieces = [frames, *(frames[start : start + WINDOW_FRAMES] for start in starts)]
+        return np.asarray(self._functionals(*pad_frames(pieces)).numpy())
 
 
 class ProsodyEncoder(_Encoder):
@@ -131,7 +180,9 @@ class WordEncoder(_Encoder):
         return np.split(frames, np.cumsum([len(own) for own in tokens])[:-1])
 
 
-def builtin_encoder(name: str) -> LogMelEncoder | ProsodyEncoder | WordEncoder:
+def builtin_encoder(
+    name: str,
+) -> LogMelEncoder | FunctionalsEncoder | ProsodyEncoder | WordEncoder:
     """The built-in encoder of a name.
 
     Raises:
@@ -139,6 +190,8 @@ def builtin_encoder(name: str) -> LogMelEncoder | ProsodyEncoder | WordEncoder:
     """
     if name == "logmel":
         return LogMelEncoder()
+    if name == "functionals":
+        return FunctionalsEncoder()
     if name == "prosody":
         return ProsodyEncoder()
     if name == "words":

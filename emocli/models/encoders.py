@@ -2,7 +2,7 @@
 
 A name is one of
 
-    logmel, prosody     of the package, for recordings
+    logmel, functionals, prosody    of the package, for recordings
     words               of the package, for texts
     facodec             the prosody of NaturalSpeech 3's codec; or a copy of its weight file
     a short name of `SHORT_NAMES`
@@ -28,7 +28,7 @@ from emocli.models.aliases import aliases
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import modality_of, open_checkpoint
 
-BUILTIN = ("logmel", "prosody", "words")
+BUILTIN = ("logmel", "functionals", "prosody", "words")
 FACODEC = "facodec"
 FACODEC_FILE = "ns3_facodec_decoder_v2.bin"
 SHORT_NAMES = {

@@ -62,6 +62,8 @@ KNOWN_DIMS = {
     FACODEC: 256,
 }
 """Values per frame of the paper's encoders, so that a plan needs none of them."""
+SLOW_FRAMES = 10.0
+"""Frames a second below which none are averaged."""
 EXAMPLE_SECONDS = 12.0
 EXAMPLE_RATES = {"speech": 50.0, "prosody": 80.0}
 
@@ -315,7 +317,6 @@ def extract_features(prepared: Prepared, progress: Progress | None) -> dict[Sour
             "encoder": _lasting(source.encoder),
             "layer": "last" if is_single else recipe.layer,
             "max_tokens": recipe.max_tokens,
-            "mean_of": 1 if source.group == "text" else recipe.mean_of,
         }
         encoder = load_encoder(
             source.encoder,
@@ -331,6 +332,8 @@ def extract_features(prepared: Prepared, progress: Progress | None) -> dict[Sour
                 f"{source.encoder} takes {kind}, expected an encoder for {source.group}. Change "
                 f"the recipe, or choose another with --set {source.group}=NAME."
             )
+        is_slow = encoder.identity.frames_per_second < SLOW_FRAMES
+        facts["mean_of"] = 1 if is_text or is_slow else recipe.mean_of
         place = feature_folder(prepared.cache, encoder.identity, recipe.features)
         shown = _shown(progress, f"features of {encoder.identity.name}")
         store = (
@@ -414,6 +417,7 @@ class _Runs:
         on_dev = task.logits(module, dev)
         for fold in np.unique(self.folds).tolist() if prepared.has_folds else ():
             unheard[self.folds == fold] = self._held_out(network, fold)
+        task.settle(module)
         return Outcome(network, module, history, on_dev, unheard, self.folds)
 
     def _held_out(self, network: NetworkRecipe, fold: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,25 @@ from emocli.training.sequences import SequenceStore
 
 IN_MEMORY_BYTES = 2 << 30
 """Frames of an encoder that are kept in memory once they were read, if all of them fit."""
+CONSTANT = 1e-6
+"""Values that deviate by less are not scaled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Where the values of an encoder's frames lie.
+
+    Attributes:
+        mean: of each value, shape (dim,).
+        deviation: of each value, 1 where it is constant; shape (dim,).
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def standardized(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Frames in deviations from the mean, shape (n_frames, dim)."""
+        return np.asarray((frames - self.mean) / self.deviation, dtype=np.float32)
 
 
 class Frames:
@@ -57,6 +77,18 @@ class Frames:
     def of(self, indices: NDArray[np.intp]) -> list[NDArray[np.float32]]:
         """Frames of some utterances, each of shape (n_frames, dim)."""
         return [self._of(int(index)) for index in indices]
+
+    def moments(self, indices: NDArray[np.intp]) -> Moments:
+        """Where the values of all frames of some utterances lie."""
+        total, squares, count = np.zeros(self.dim), np.zeros(self.dim), 0
+        for index in indices.tolist():
+            frames = self._of(index).astype(np.float64)
+            total += frames.sum(0)
+            squares += np.square(frames).sum(0)
+            count += len(frames)
+        mean = total / count
+        deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+        return Moments(mean, np.where(deviation > CONSTANT, deviation, 1.0))
 
     def _of(self, index: int) -> NDArray[np.float32]:
         found = self._kept.get(index)
@@ -100,6 +132,7 @@ class CrossModalTask:
         part: Part,
     ) -> None:
         self._examples, self._part = examples, part
+        self._standardize = recipe.standardize
         self._frames = [frames[source] for source in recipe.sources(network)]
         labels = examples.targets[part.train].astype(np.intp)
         self.targets = torch.from_numpy(labels)
@@ -111,7 +144,8 @@ class CrossModalTask:
         )
         keys = " ".join(own.identity_key for own in self._frames)
         shown = part.train.tobytes().hex() + part.dev.tobytes().hex()
-        held = (recipe.class_weights, recipe.dropout, recipe.masked, network.drawn, network.design)
+        held = (recipe.class_weights, recipe.dropout, recipe.masked, network.drawn, network.design,
+                recipe.standardize)  # fmt: skip
         self.identity = f"{examples.identity} {keys} {shown} {held} {recipe.heads(network)}"
 
     def _class_weights(self, recipe: CrossModalRecipe, labels: NDArray[np.intp]) -> Tensor:
@@ -124,7 +158,7 @@ class CrossModalTask:
     def inputs(self, indices: NDArray[np.intp]) -> Inputs:
         """Padded frames of each encoder, then how many are valid."""
         places = self._part.train[indices]
-        return padded([own.of(places) for own in self._frames])
+        return padded(self._seen(places))
 
     def score(self, network: nn.Module) -> NDArray[np.float64]:
         """Logits for the development set as `emocli predict` would give them."""
@@ -132,12 +166,45 @@ class CrossModalTask:
 
     def logits(self, network: Any, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """Logits for some of the examples, shape (n_utterances, n_labels)."""
-        return score_frames(network, [own.of(places) for own in self._frames])
+        return score_frames(network, self._seen(places))
+
+    @cached_property
+    def _moments(self) -> list[Moments]:
+        return [own.moments(self._part.train) for own in self._frames]
+
+    def _seen(self, places: NDArray[np.intp]) -> list[list[NDArray[np.float32]]]:
+        """Frames of each encoder as the network in training sees them."""
+        frames = [own.of(places) for own in self._frames]
+        if not self._standardize:
+            return frames
+        return [
+            [moments.standardized(one) for one in own]
+            for moments, own in zip(self._moments, frames, strict=True)
+        ]
+
+    def settle(self, network: FlatNetwork) -> None:
+        """Let a trained network read the encoders' own frames.
+
+        ``W ((x - m) / s) + b`` is ``(W / s) x + (b - (W / s) m)``, so its projections take in the
+        standardisation.
+        """
+        if self._standardize:
+            for encoder, moments in zip(network.encoders, self._moments, strict=True):
+                take_in(encoder.projection, moments)  # type: ignore[arg-type]
 
     def figures(self, scores: NDArray[np.float64]) -> dict[str, float]:
         """Macro-F1, UAR and accuracy on the development set."""
         truth = self._examples.targets[self._part.dev].astype(np.intp)
         return label_figures(truth, scores, len(self._examples.names))
+
+
+@torch.no_grad()
+def take_in(projection: nn.Linear, moments: Moments) -> None:
+    """Let a layer that was trained on standardised values read the values as they are."""
+    weight = projection.weight.double().cpu().numpy() / moments.deviation
+    bias = projection.bias.double().cpu().numpy() - weight @ moments.mean
+    projection.weight.copy_(torch.from_numpy(weight))
+    projection.bias.copy_(torch.from_numpy(bias))
 
 
 def label_figures(

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from emocli.errors import LabelMismatch, RecipeError
-from emocli.labels import canonical_labels
+from emocli.errors import RecipeError
 from emocli.training.fitting import FitOptions, GroupOptions
-from emocli.training.recipe import build
+from emocli.training.recipe import Rule, build, check_choices, check_labels, check_rules
 from emocli.training.samplers import SAMPLINGS
 from emocli.training.schedules import SCHEDULES
 
@@ -86,7 +85,11 @@ class CrossModalRecipe:
         layer: of all encoders but those that have only one.
         max_tokens: of a text, with those that mark its ends.
         mean_of: frames of recordings that are averaged, which makes sequences as many times
-            shorter; 1 for the encoders' own.
+            shorter; 1 for the encoders' own. Encoders with less than ten frames a second keep
+            theirs.
+        standardize: whether each value of the frames is taken in deviations from its mean over the
+            frames of the training data. The network's first layer takes it in when it is written,
+            so that it has no parameters more and reads the encoders' own frames.
         hidden: units, see `emocli.networks.cross_modal.CrossModalConfig.n_hidden`.
         dropout: in training.
         prosody_heads: of the prosody's attention; all others have one.
@@ -126,6 +129,7 @@ class CrossModalRecipe:
     layer: str = "last"
     max_tokens: int = 80
     mean_of: int = 1
+    standardize: bool = False
     hidden: int = 512
     dropout: float = 0.5
     prosody_heads: int = 2
@@ -268,10 +272,7 @@ def parse_crossmodal_recipe(content: Mapping[str, Any], name: str) -> CrossModal
     if len(set(names)) < len(names):
         raise RecipeError(f"{name}: two networks of one name, expected different names. "
                           f"Change the recipe.")  # fmt: skip
-    try:
-        canonical_labels(recipe.labels)
-    except LabelMismatch as error:
-        raise RecipeError(f"{name}: {error}") from error
+    check_labels(recipe.labels, name)
     return recipe
 
 
@@ -299,16 +300,11 @@ def _check_choices(recipe: CrossModalRecipe, name: str) -> None:
         "stack_on": STACK_ON,
         "features": ("fp32", "fp16"),
     }
-    for key, allowed in choices.items():
-        if getattr(recipe, key) not in allowed:
-            raise RecipeError(
-                f"{name}: {key} is {getattr(recipe, key)!r}, expected {' or '.join(allowed)}. "
-                f"Change the recipe."
-            )
+    check_choices(recipe, choices, name)
 
 
 def _check_numbers(recipe: CrossModalRecipe, name: str) -> None:
-    rules: tuple[tuple[bool, str, object, str], ...] = (
+    rules: tuple[Rule, ...] = (
         (bool(recipe.networks), "networks", "empty", "one or more"),
         (len(recipe.labels) != 1, "labels", recipe.labels, "two or more, or none for all"),
         (recipe.max_tokens >= 3, "max_tokens", recipe.max_tokens, "3 or more"),
@@ -327,14 +323,12 @@ def _check_numbers(recipe: CrossModalRecipe, name: str) -> None:
         (min(recipe.learning_rate, recipe.weight_decay, recipe.clip_norm, recipe.patience,
              recipe.workers, recipe.save_every_minutes) >= 0, "a number", "negative", "0 or more"),
     )  # fmt: skip
-    for holds, key, found, expected in rules:
-        if not holds:
-            raise RecipeError(f"{name}: {key} is {found}, expected {expected}. Change the recipe.")
+    check_rules(rules, name)
 
 
 def _check_network(recipe: CrossModalRecipe, network: NetworkRecipe, name: str) -> None:
     n_sources = len(recipe.sources(network))
-    rules: tuple[tuple[bool, str, object, str], ...] = (
+    rules: tuple[Rule, ...] = (
         (network.design in DESIGNS, "design", repr(network.design), " or ".join(DESIGNS)),
         (network.drawn in SAMPLINGS, "sampling", repr(network.drawn), " or ".join(SAMPLINGS)),
         (network.epochs >= 1, "epochs", network.epochs, "1 or more"),

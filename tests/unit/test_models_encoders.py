@@ -352,7 +352,7 @@ def test_embedded_classifiers_have_no_frames():
         load_encoder("builtin")
     assert str(caught.value) == (
         "builtin: a model of type emocli-compact has no frames to give. Use one of logmel, "
-        "prosody, words, or a transformers checkpoint."
+        "functionals, prosody, words, or a transformers checkpoint."
     )
 
 
@@ -360,9 +360,9 @@ def test_a_name_that_is_none():
     with pytest.raises(ModelError) as caught:
         load_encoder("wavlm-larg")
     assert str(caught.value) == (
-        "No encoder is called wavlm-larg, and no file or folder is: use logmel, prosody, words, "
-        "facodec, deberta-v2-xlarge, hubert-xlarge, roberta-large, wavlm-base, wavlm-large, "
-        "whisper-large-v3, whisper-small, hf:owner/name or a folder."
+        "No encoder is called wavlm-larg, and no file or folder is: use logmel, functionals, "
+        "prosody, words, facodec, deberta-v2-xlarge, hubert-xlarge, roberta-large, wavlm-base, "
+        "wavlm-large, whisper-large-v3, whisper-small, hf:owner/name or a folder."
     )
 
 
@@ -386,6 +386,21 @@ def test_logmel_frames():
     np.testing.assert_allclose(encoder.encode([np.zeros(641, np.float32)])[0], np.log(1e-4))
     alone = encoder.encode([tone[:5000]])[0]
     np.testing.assert_array_equal(encoder.encode([tone, tone[:5000]])[1], alone)
+
+
+def test_functionals_of_the_recording_and_of_its_seconds():
+    encoder = load_encoder("functionals")
+    time = np.arange(40000) / 16000
+    rising = np.sin(2 * np.pi * (150 + 40 * time) * time).astype(np.float32)
+    frames, short = encoder.encode([rising, rising[:3000]])
+    # 2.5 s are 155 frames; windows of 62 begin at 0, 31, 62 and 93
+    assert frames.shape == (5, encoder.identity.dim) == (5, 472)
+    assert short.shape == (2, 472)
+    np.testing.assert_array_equal(short[0], short[1])
+    np.testing.assert_allclose(frames[0], encoder.encode([0.1 * rising])[0][0], atol=1e-2)
+    alone = encoder.encode([rising[:3000]])[0]
+    np.testing.assert_array_equal(alone, short)
+    assert not encoder.encode([np.zeros(8000, np.float32)])[0].any()
 
 
 def test_prosody_frames_as_an_encoder():
