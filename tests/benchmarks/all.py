@@ -22,7 +22,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "speed_transcribe": ("--files", "4", "--runs", "1"),
     "eval_speed": (),
     "fuzz": ("-n", "1000"),
-    "extremes": (),
+    "extremes": ("--files", "100000"),
     "kills": ("--kills", "5"),
     "soak": ("--files", "5000"),
     "cluster": (),
