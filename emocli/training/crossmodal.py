@@ -337,9 +337,4 @@ def _check_network(recipe: CrossModalRecipe, network: NetworkRecipe, name: str) 
         (bool(network.name) and "/" not in network.name and network.name != "training",
          "name", repr(network.name), "one for a folder, other than training"),
     )  # fmt: skip
-    for holds, key, found, expected in rules:
-        if not holds:
-            raise RecipeError(
-                f"{name}: network {network.name}: {key} is {found}, expected {expected}. "
-                f"Change the recipe."
-            )
+    check_rules(rules, f"{name}: network {network.name}")

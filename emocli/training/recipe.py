@@ -6,7 +6,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,8 @@ from emocli.networks.logmel import FrontEndConfig
 
 FITTED = ("held-out", "left-out")
 """Temperatures that are fitted instead of given."""
+Rule = tuple[bool, str, object, str]
+"""Whether it holds, the key that it is about, what the recipe has there, what is expected."""
 MEMBER_KINDS = ("discriminant", "perceptron", "convolutional")
 
 
@@ -292,16 +294,13 @@ def parse_recipe(content: Mapping[str, Any], name: str) -> Recipe:
     """
     recipe: Recipe = build(Recipe, content, "", name)
     _check(recipe, name)
-    try:
-        labels = canonical_labels(recipe.trained_labels)
-    except LabelMismatch as error:
-        raise RecipeError(f"{name}: {error}") from error
+    labels = check_labels(recipe.trained_labels, name)
     n_labels = len(recipe.labels)
     return dataclasses.replace(recipe, labels=labels[:n_labels], auxiliary_labels=labels[n_labels:])
 
 
 def _check(recipe: Recipe, name: str) -> None:
-    rules = (
+    rules: tuple[Rule, ...] = (
         (len(recipe.labels) >= 2, "labels", f"{len(recipe.labels)} labels", "two or more"),
         (bool(recipe.data), "data", "no table", "one or more"),
         (bool(recipe.members), "members", "no member", "one or more"),
@@ -317,15 +316,13 @@ def _check(recipe: Recipe, name: str) -> None:
         (recipe.temperature != "left-out" or len(recipe.data) >= 2, "temperature",
          repr(recipe.temperature), '"held-out" where there is only one table'),
     )  # fmt: skip
-    for holds, key, found, expected in rules:
-        if not holds:
-            raise RecipeError(f"{name}: {key} is {found}, expected {expected}. Change the recipe.")
+    check_rules(rules, name)
     for index, member in enumerate(recipe.members):
         _check_member(member, f"{name}: members[{index}]")
 
 
 def _check_member(member: MemberRecipe, name: str) -> None:
-    rules = (
+    rules: tuple[Rule, ...] = (
         (member.kind in MEMBER_KINDS, "kind", repr(member.kind), " or ".join(MEMBER_KINDS)),
         (member.epochs >= 1, "epochs", member.epochs, "1 or more"),
         (member.batch_size >= 2, "batch_size", member.batch_size, "2 or more"),
@@ -335,9 +332,48 @@ def _check_member(member: MemberRecipe, name: str) -> None:
         (member.heads >= 1 and member.channels % member.heads == 0, "channels",
          member.channels, "a multiple of heads"),
     )  # fmt: skip
+    check_rules(rules, name, separator=".")
+
+
+def check_rules(rules: Iterable[Rule], name: str, *, separator: str = ": ") -> None:
+    """Make sure that the values of a recipe have a sense.
+
+    Args:
+        rules: each about one key.
+        name: what to call the recipe.
+        separator: between its name and the key.
+
+    Raises:
+        RecipeError: a rule does not hold.
+    """
     for holds, key, found, expected in rules:
         if not holds:
-            raise RecipeError(f"{name}.{key} is {found}, expected {expected}. Change the recipe.")
+            raise RecipeError(
+                f"{name}{separator}{key} is {found}, expected {expected}. Change the recipe."
+            )
+
+
+def check_choices(recipe: object, choices: Mapping[str, Collection[str]], name: str) -> None:
+    """Make sure that keys of a recipe have one of the values that there are.
+
+    Raises:
+        RecipeError: one has another.
+    """
+    for key, allowed in choices.items():
+        found = getattr(recipe, key)
+        check_rules([(found in allowed, key, repr(found), " or ".join(allowed))], name)
+
+
+def check_labels(labels: Sequence[str], name: str) -> tuple[str, ...]:
+    """The canonical names of a recipe's labels.
+
+    Raises:
+        RecipeError: one is no emotion.
+    """
+    try:
+        return canonical_labels(labels)
+    except LabelMismatch as error:
+        raise RecipeError(f"{name}: {error}") from error
 
 
 def build(kind: Any, content: Any, place: str, name: str) -> Any:

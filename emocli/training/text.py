@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.errors import LabelMismatch, RecipeError
+from emocli.errors import RecipeError
 from emocli.labels import canonical_labels
 from emocli.metrics.calibration import bins, expected_calibration_error
 from emocli.metrics.classification import accuracy, confusion, macro_f1
@@ -36,7 +36,7 @@ from emocli.networks.text_features import (
 )
 from emocli.posteriors import log_softmax, softmax
 from emocli.training.progress import Progress, tell
-from emocli.training.recipe import build
+from emocli.training.recipe import Rule, build, check_labels, check_rules
 
 RECIPE_KIND = "hashed-text"
 MODEL_TYPE = "emocli-hashed-text"
@@ -201,7 +201,7 @@ def parse_text_recipe(content: Mapping[str, Any]) -> TextRecipe:
     name = str(content.get("name", "recipe"))
     recipe: TextRecipe = build(TextRecipe, content, "", name)
     fit = recipe.fit
-    rules = (
+    rules: tuple[Rule, ...] = (
         (recipe.recipe == RECIPE_KIND, "recipe", repr(recipe.recipe), repr(RECIPE_KIND)),
         (len(recipe.predicted) >= 2, "groups", f"{len(recipe.predicted)} that are predicted",
          "2 or more"),
@@ -210,13 +210,8 @@ def parse_text_recipe(content: Mapping[str, Any]) -> TextRecipe:
         (0 <= fit.stripped_share <= 1, "fit.stripped_share", fit.stripped_share, "0 to 1"),
         (0 <= fit.evening <= 1, "fit.evening", fit.evening, "0 to 1"),
     )  # fmt: skip
-    for holds, key, found, expected in rules:
-        if not holds:
-            raise RecipeError(f"{name}: {key} is {found}, expected {expected}. Change the recipe.")
-    try:
-        canonical_labels([group.name for group in recipe.groups])
-    except LabelMismatch as error:
-        raise RecipeError(f"{name}: {error}") from error
+    check_rules(rules, name)
+    check_labels([group.name for group in recipe.groups], name)
     return recipe
 
 

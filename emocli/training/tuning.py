@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emocli.errors import LabelMismatch, RecipeError
-from emocli.labels import canonical_labels
 from emocli.training.fitting import FitOptions, GroupOptions
 from emocli.training.objectives import CATEGORICAL_LOSSES
-from emocli.training.recipe import build
+from emocli.training.recipe import Rule, build, check_choices, check_labels, check_rules
 from emocli.training.samplers import SAMPLINGS
 from emocli.training.schedules import SCHEDULES
 
@@ -196,17 +194,9 @@ def parse_tuning_recipe(content: Mapping[str, Any], name: str) -> TuningRecipe:
         "precision": PRECISIONS,
         "select": figures,
     }
-    for key, allowed in choices.items():
-        if getattr(recipe, key) not in allowed:
-            raise RecipeError(
-                f"{name}: {key} is {getattr(recipe, key)!r}, expected {' or '.join(allowed)}. "
-                f"Change the recipe."
-            )
+    check_choices(recipe, choices, name)
     _check_numbers(recipe, name)
-    try:
-        canonical_labels(recipe.labels)
-    except LabelMismatch as error:
-        raise RecipeError(f"{name}: {error}") from error
+    check_labels(recipe.labels, name)
     return recipe
 
 
@@ -214,7 +204,7 @@ def _check_numbers(recipe: TuningRecipe, name: str) -> None:
     effective = recipe.micro_batch * recipe.accumulation
     known = set(recipe.dimensions) <= set(DIMENSIONS) and recipe.dimensions
     low_high = recipe.dimension_range
-    rules: tuple[tuple[bool, str, object, str], ...] = (
+    rules: tuple[Rule, ...] = (
         (len(recipe.labels) != 1, "labels", recipe.labels, "two or more, or none for all"),
         (bool(known), "dimensions", ", ".join(recipe.dimensions),
          f"some of {', '.join(DIMENSIONS)}"),
@@ -240,6 +230,4 @@ def _check_numbers(recipe: TuningRecipe, name: str) -> None:
         (min(recipe.learning_rate, recipe.pooling_rate, recipe.head_rate) >= 0, "a learning rate",
          "negative", "0 or more"),
     )  # fmt: skip
-    for holds, key, found, expected in rules:
-        if not holds:
-            raise RecipeError(f"{name}: {key} is {found}, expected {expected}. Change the recipe.")
+    check_rules(rules, name)
