@@ -210,7 +210,7 @@ class TranscriptionRun:
         """
         utterances = self.inputs.utterances
         if journal is None:
-            pending = list(utterances)
+            pending: Sequence[Utterance] = utterances
         else:
             pending = list(chain.from_iterable(journal.pending(_STEP, utterances)))
         done = transcribe_utterances(
