@@ -20,6 +20,7 @@ from emocli.audio.decode import read_waveform
 from emocli.audio.stores import StoredPath, ask_stamps, find_stored, is_uri, located, open_stored
 from emocli.errors import AudioError, EmocliError, MissingDependency
 from emocli.pipeline.ahead import run_ahead
+from emocli.training.sequences import recording_key
 
 NETWORK = "Check the network, the address, and the keys for its store."
 
@@ -320,6 +321,13 @@ def test_what_tells_that_an_object_has_changed(store):
     MoodyStore.asked.clear()
     assert [one.stamp() for one in listed] == [(3, str(crc32(b"two")))] * 2
     assert MoodyStore.asked == {}
+
+
+def test_features_of_a_recording_are_found_wherever_it_is(store, tmp_path):
+    store.pipe("/a.wav", wav())
+    (tmp_path / "a.wav").write_bytes(wav())
+    there = recording_key(StoredPath("moody://a.wav"), 0.0, 0.1)
+    assert there == recording_key(tmp_path / "a.wav", 0.0, 0.1)
 
 
 def test_a_place_has_the_methods_of_a_path(store):
