@@ -211,13 +211,16 @@ def test_a_stack_goes_on_with_what_is_done(place, tmp_path, monkeypatch):
 @pytest.mark.parametrize("stack_on", ["dev", "train"])
 def test_stacks_on_other_outputs(place, tmp_path, stack_on):
     networks = "networks=[{name='x', speech=['logmel'], text=['words']}, " \
-        "{name='y', speech=['logmel', 'prosody']}]"  # fmt: skip
+        "{name='y', speech=['s'], prosody=['p']}]"  # fmt: skip
     more = (networks, f"stack_on={stack_on}", "dev_share=0.5", "epochs=1", "mean_of=4")
-    trained = train_crossmodal(prepared(place, "crossmodal-stack", *more), tmp_path / "s")
+    ready = prepared(place, "crossmodal-stack", *more, speech="functionals")
+    trained = train_crossmodal(ready, tmp_path / "s")
     assert set(trained.stacked) == {"macro_f1", "uar", "accuracy"}
     assert "out-of-fold.csv" not in [p.name for p in (tmp_path / "s").iterdir()] or (
         stack_on == "train"
     )
+    encoders = json.loads((tmp_path / "s" / "y" / "config.json").read_text())["encoders"]
+    assert [one["mean_of"] for one in encoders] == [1, 4]  # two functionals a second stay two
 
 
 def test_the_plan_counts_the_paper_s_parameters(place, tmp_path):
