@@ -25,7 +25,7 @@ WHISPER_ROBERTA = "crossmodal-whisper-roberta-i"
 @pytest.fixture(scope="module", autouse=True)
 def few_trees():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stacking, "N_TREES", 20)
+        patched.setattr(stacking, "N_TREES", 10)
         yield
 
 
@@ -51,7 +51,7 @@ def stack(place):
     """All twelve networks and their stack, on tiny checkpoints."""
     folder = place / "stack"
     phases = {}
-    more = ("standardize=true", "micro_batch=12", "epochs=1", "mean_of=4")
+    more = ("standardize=true", "micro_batch=24", "epochs=1", "mean_of=8")
     chosen = {"speech": place / "wavlm", "text": place / "roberta"}
     ready = prepared(place, "crossmodal-stack", *more, **chosen)
     trained = train_crossmodal(ready, folder, lambda *told: phases.update({told[0]: told[1:]}))
