@@ -19,6 +19,7 @@ from emocli.cli.confidence import (
 )
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.declared import Argument, Misuse, Option
+from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
 from emocli.cli.options import (
     CsvSafe,
     Format,
@@ -50,25 +51,6 @@ if TYPE_CHECKING:
 
 FIT_PANEL = "Fusers that learn"
 SELECTION_PANEL = "Entropy selection without a fit"
-WHERE_TRUTH_COUNTS = (
-    f"--truth counts what {ENTROPY_SELECTION} changed; for other methods use emocli eval"
-)
-
-
-class Method(StrEnum):
-    """Ways to fuse."""
-
-    MEAN = "mean"
-    PRODUCT = "product"
-    ENTROPY_WEIGHTED = "entropy-weighted"
-    MAX_CONFIDENCE = "max-confidence"
-    ENTROPY_SELECTION = "entropy-selection"
-    AUTO = "auto"
-    BAYES = "bayes"
-    BLEND = "blend"
-    LOGISTIC = "logistic"
-    RIDGE = "ridge"
-    STACKING = "stacking"
 
 
 class Criterion(StrEnum):
@@ -277,11 +259,6 @@ def _check_way(
             f"{method} needs --fit TRUTH or --fuser FUSER"
             f"{by_hand if method == ENTROPY_SELECTION else ''}"
         )
-
-
-def no_prior(what: str) -> str:
-    """Why ``--prior`` has no meaning for something."""
-    return f"--prior needs posteriors that were learned from a known class mix, and {what} has none"
 
 
 def _check_plain(*, truth: str | None, prior: str | None) -> None:

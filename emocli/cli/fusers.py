@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emocli import posteriors
 from emocli.cli.console import Talk
 from emocli.cli.declared import Misuse
-from emocli.cli.fuse import WHERE_TRUTH_COUNTS, Method, no_prior
+from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
 from emocli.errors import FuserError
 from emocli.fusion.entropy_selection import (
     NEVER,

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from emocli.cli.app import app
-from emocli.cli.fuse import Criterion, Method
+from emocli.cli.fuse import Criterion
+from emocli.cli.fuse_method import Method
 from emocli.cli.fusers import _rule_told
 from emocli.fusion.entropy_selection import ClassRule
 from emocli.fusion.fused import METHODS
