@@ -27,6 +27,7 @@ from emocli.pipeline.crossmodal_tasks import (
     CrossModalTask,
     Frames,
     Part,
+    Prepared,
     network_config,
     new_network,
 )
@@ -45,7 +46,7 @@ from emocli.training.crossmodal import (
     Source,
     parse_crossmodal_recipe,
 )
-from emocli.training.examples import Examples, read_examples
+from emocli.training.examples import read_examples
 from emocli.training.fitting import BEST, STATE, fit
 from emocli.training.history import History
 from emocli.training.plan import Memory, count_parameters
@@ -66,36 +67,6 @@ SLOW_FRAMES = 10.0
 """Frames a second below which none are averaged."""
 EXAMPLE_SECONDS = 12.0
 EXAMPLE_RATES = {"speech": 50.0, "prosody": 80.0}
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Recipe and data of a training.
-
-    Attributes:
-        recipe: what to train.
-        content: of the recipe, with what was set.
-        examples: what to train it on.
-        table: name of the table.
-        device: where to train.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        cache: folder of features, one below it for each encoder.
-        offline: use only encoders that are on this machine.
-    """
-
-    recipe: CrossModalRecipe
-    content: Mapping[str, Any]
-    examples: Examples
-    table: str
-    device: torch.device
-    precision: str
-    cache: Path
-    offline: bool
-
-    @property
-    def has_folds(self) -> bool:
-        """Whether each network is trained without each fold of speakers besides."""
-        return self.recipe.is_stack and self.recipe.stack_on == "folds"
 
 
 @dataclass(frozen=True)

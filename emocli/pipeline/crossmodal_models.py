@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from emocli.models.encoders import content_hash
 from emocli.models.protocol import ModelCard
 from emocli.models.registry import MULTIMODAL, STACK_FILE
 from emocli.models.tunable import weights_of, write_folder
-from emocli.pipeline.crossmodal_tasks import Frames, label_figures
+from emocli.pipeline.crossmodal_tasks import Frames, Prepared, label_figures
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.scoring import prediction_row
 from emocli.pipeline.training_curves import figure_name, write_curves
@@ -35,9 +35,6 @@ from emocli.table_io import write_table
 from emocli.training.crossmodal import PREFIX, NetworkRecipe, Source
 from emocli.training.fitting import HISTORY
 from emocli.training.history import History, write_history
-
-if TYPE_CHECKING:
-    from emocli.pipeline.crossmodal import Prepared
 
 CURVES = "curves.svg"
 OUT_OF_FOLD, ON_DEV = "out-of-fold.csv", "dev.csv"
@@ -66,7 +63,7 @@ class Outcome:
 
 
 def write_network(
-    folder: Path, prepared: "Prepared", outcome: Outcome, frames: Mapping[Source, Frames]
+    folder: Path, prepared: Prepared, outcome: Outcome, frames: Mapping[Source, Frames]
 ) -> None:
     """The folder of a network.
 
@@ -89,9 +86,7 @@ def write_network(
     write_folder(folder, weights_of(outcome.module), config, card)
 
 
-def write_stack(
-    folder: Path, prepared: "Prepared", outcomes: Sequence[Outcome]
-) -> dict[str, float]:
+def write_stack(folder: Path, prepared: Prepared, outcomes: Sequence[Outcome]) -> dict[str, float]:
     """The folder of a stack, whose members are there; its figures on the development set.
 
     Raises:
@@ -137,9 +132,7 @@ def write_stack(
     return figures
 
 
-def _grow(
-    prepared: "Prepared", outcomes: Sequence[Outcome], cards: Sequence[ModelCard]
-) -> Stacking:
+def _grow(prepared: Prepared, outcomes: Sequence[Outcome], cards: Sequence[ModelCard]) -> Stacking:
     """Forests on what the recipe wants them to learn from."""
     recipe, examples = prepared.recipe, prepared.examples
     part = "dev" if recipe.stack_on == "dev" else "train"
@@ -155,7 +148,7 @@ def _grow(
 
 
 def _table(
-    prepared: "Prepared",
+    prepared: Prepared,
     part: str,
     cards: Sequence[ModelCard],
     logits: Sequence[NDArray[np.float64]],
@@ -178,13 +171,13 @@ def _table(
     return PredictionTable.from_rows(rows, name=part)
 
 
-def _facts(prepared: "Prepared") -> dict[str, Any]:
+def _facts(prepared: Prepared) -> dict[str, Any]:
     recipe = prepared.recipe
     facts = {"licence": recipe.licence, "description": recipe.description}
     return {key: value for key, value in facts.items() if value}
 
 
-def _network_card(name: str, prepared: "Prepared", outcome: Outcome) -> str:
+def _network_card(name: str, prepared: Prepared, outcome: Outcome) -> str:
     recipe, network = prepared.recipe, outcome.network
     best = outcome.history.evaluations[outcome.history.best]
     encoders = ", ".join(source.encoder for source in recipe.sources(network))
@@ -206,7 +199,7 @@ def _network_card(name: str, prepared: "Prepared", outcome: Outcome) -> str:
 
 
 def _stack_card(
-    prepared: "Prepared", outcomes: Sequence[Outcome], figures: Mapping[str, float], n_fit: int
+    prepared: Prepared, outcomes: Sequence[Outcome], figures: Mapping[str, float], n_fit: int
 ) -> str:
     recipe = prepared.recipe
     heads = [figure_name(key) for key in figures]
@@ -231,7 +224,7 @@ def _stack_card(
     return _card(recipe.name, prepared, said, measured)
 
 
-def _card(name: str, prepared: "Prepared", said: Sequence[str], measured: Sequence[str]) -> str:
+def _card(name: str, prepared: Prepared, said: Sequence[str], measured: Sequence[str]) -> str:
     recipe, examples = prepared.recipe, prepared.examples
     licence = [f"Licence of the weights: {recipe.licence}.", ""] if recipe.licence else []
     left_out = [f"{n} with {why}" for why, n in examples.left_out.items()]

@@ -1,8 +1,9 @@
-"""Cached frames of recordings and texts as what the training loop asks for."""
+"""What a training of cross-modal networks is given, and its frames as the loop asks for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,36 @@ IN_MEMORY_BYTES = 2 << 30
 """Frames of an encoder that are kept in memory once they were read, if all of them fit."""
 CONSTANT = 1e-6
 """Values that deviate by less are not scaled."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Recipe and data of a training.
+
+    Attributes:
+        recipe: what to train.
+        content: of the recipe, with what was set.
+        examples: what to train it on.
+        table: name of the table.
+        device: where to train.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        cache: folder of features, one below it for each encoder.
+        offline: use only encoders that are on this machine.
+    """
+
+    recipe: CrossModalRecipe
+    content: Mapping[str, Any]
+    examples: Examples
+    table: str
+    device: torch.device
+    precision: str
+    cache: Path
+    offline: bool
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether each network is trained without each fold of speakers besides."""
+        return self.recipe.is_stack and self.recipe.stack_on == "folds"
 
 
 @dataclass(frozen=True, eq=False)
