@@ -22,6 +22,7 @@ import numpy as np
 
 from emocli.errors import MissingDependency, TableError
 from emocli.labels import canonical_label
+from emocli.natural_order import natural_key
 from emocli.table import (
     PROBABILITY_PREFIX,
     Column,
@@ -351,14 +352,7 @@ def _parts(folder: str, shown: str) -> list[str]:
             f"{shown}: a folder without a table, expected files that end in "
             f"{', '.join(_SUFFIXES)}. Name the table itself, or check that its run has finished."
         )
-    return sorted(parts, key=_natural_key)
-
-
-def _natural_key(name: str) -> list[tuple[int, int, str]]:
-    """A sorting key with which ``part-2`` comes before ``part-10``."""
-    pieces = re.split(r"(\d+)", name)
-    key = [(0, int(one), "") if one.isdecimal() else (1, 0, one) for one in pieces]
-    return [*key, (1, 0, name)]
+    return sorted(parts, key=natural_key)
 
 
 def _real_path(file: str, folders: Sequence[str]) -> str:

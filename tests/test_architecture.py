@@ -17,6 +17,7 @@ PURE = {
     "transcript",
     "subtitles",
     "label_tracks",
+    "natural_order",
     "encoder_identity",
     "user_cache",
     "timeline",

@@ -2,11 +2,11 @@
 
 import glob
 import os
-import re
 from collections.abc import Iterator
 from itertools import chain, groupby
 
 from emocli.errors import AudioError
+from emocli.natural_order import natural_key, natural_name
 
 SOUNDFILE_SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -23,31 +23,7 @@ FFMPEG_SUFFIXES = (
 AUDIO_SUFFIXES = SOUNDFILE_SUFFIXES + FFMPEG_SUFFIXES
 """What a search in a folder looks for; a file that is named outright may end otherwise."""
 
-_DIGITS = re.compile(r"(\d+)")
 _Identity = tuple[int, int]
-
-
-def natural_key(path: str) -> list[str]:
-    """A sorting key with numbers in order of size, so that ``a2.wav`` comes before ``a10.wav``.
-
-    Folders sort before what is deeper in a later one; case decides only between names that are
-    otherwise the same.
-    """
-    return [_natural_part(part) for part in (*path.casefold().split("/"), path)]
-
-
-def _natural_part(part: str) -> str:
-    """A text that sorts as the numbers of a part do by size and what is between them by letters.
-
-    No name has null characters, so one before a number makes that come before all letters, and
-    one after it makes ``0a`` come before ``00a``.
-    """
-    return _DIGITS.sub(_natural_number, part)
-
-
-def _natural_number(found: re.Match[str]) -> str:
-    digits = str(int(found[0]))
-    return f"\0{chr(len(digits))}{digits}{found[0]}\0"
 
 
 def find_recordings(folder: str) -> Iterator[str]:
@@ -118,7 +94,7 @@ def _visible(folder: str) -> tuple[list[str], set[str]]:
             elif not entry.name.lower().endswith(AUDIO_SUFFIXES):
                 continue
             names.append(entry.name)
-    names.sort(key=lambda name: _natural_part(name.casefold()))
+    names.sort(key=lambda name: natural_name(name.casefold()))
     return names, folders
 
 

@@ -25,8 +25,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeVar, cast
 
 from emocli.audio import faults
-from emocli.audio.find import AUDIO_SUFFIXES, natural_key
+from emocli.audio.find import AUDIO_SUFFIXES
 from emocli.errors import AudioError, EmocliError, MissingDependency
+from emocli.natural_order import natural_key
 
 FETCHED_AT_A_TIME = 16
 """Requests wait for the network and not for a core."""

@@ -12,18 +12,11 @@ from pathlib import Path
 
 from emocli.corpora.protocol import About, Labelled, Reading
 from emocli.errors import CorpusError
+from emocli.natural_order import natural_key
 from emocli.table import listing
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".avi", ".mov", ".mkv")
 """Endings of recordings; of two that differ in nothing else, the earlier is taken."""
-_DIGITS = re.compile(r"(\d+)")
-
-
-def natural_key(path: Path) -> tuple[int, list[tuple[int, int, str]]]:
-    """A sorting key: nearer files first, numbers in order of size."""
-    pieces = _DIGITS.split(path.as_posix())
-    parts = [(0, int(p), p) if p.isdecimal() else (1, 0, p.casefold()) for p in pieces if p]
-    return len(path.parts), parts
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -56,7 +49,7 @@ def _not_listed(error: OSError) -> None:
 
 def recordings(folder: Path) -> list[Path]:
     """Recordings below a folder, nearer ones first, numbers in their names in order of size."""
-    return sorted(walk(folder), key=natural_key)
+    return sorted(walk(folder), key=lambda path: (len(path.parts), natural_key(path.as_posix())))
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:

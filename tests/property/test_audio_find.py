@@ -7,7 +7,8 @@ import tempfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emocli.audio.find import find_recordings, natural_key
+from emocli.audio.find import find_recordings
+from emocli.natural_order import natural_key
 
 
 def slow_key(path):

@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from emocli.audio.find import expand_pattern, find_recordings, is_pattern, natural_key
+from emocli.audio.find import expand_pattern, find_recordings, is_pattern
 from emocli.errors import AudioError
+from emocli.natural_order import natural_key
 
 
 @pytest.fixture
