@@ -49,9 +49,13 @@ def write_whole(place: Path, text: str) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor, draft = tempfile.mkstemp(dir=place.parent, prefix=".")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(draft, place)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.replace(draft, place)
+        except BaseException:
+            os.unlink(draft)
+            raise
     except OSError as error:
         raise JudgeError(
             f"{place.parent}: answers cannot be kept there ({error.strerror}), expected a folder "
