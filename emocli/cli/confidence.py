@@ -1,9 +1,9 @@
 """Options that say how far to trust a prediction, and what they do to a table."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from emocli.cli.declared import Option
+from emocli.cli.named_files import read_text
 from emocli.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -64,14 +64,7 @@ def read_calibration(path: str) -> "Calibration":
     """
     from emocli.calibration.storage import load_calibration
 
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise CalibrationError(
-            f"{path}: cannot be read ({reason}), expected a calibration that emocli calibrate -o "
-            f"wrote. Check the path."
-        ) from None
+    text = read_text(path, "a calibration that emocli calibrate -o wrote", CalibrationError)
     return load_calibration(text, path)
 
 

@@ -12,6 +12,7 @@ from emocli import posteriors
 from emocli.cli.console import Talk
 from emocli.cli.declared import Misuse
 from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
+from emocli.cli.named_files import read_bytes
 from emocli.errors import FuserError
 from emocli.fusion.entropy_selection import (
     NEVER,
@@ -106,7 +107,7 @@ def _chosen(
 ) -> tuple[AnyFuser, NDArray[np.float64] | None]:
     """The fuser, and where it was learned here, what ones that had not seen a row say of it."""
     if way.fuser is not None:
-        kept = load_fuser(_read(way.fuser), way.fuser)
+        kept = read_fuser(way.fuser)
         if way.method not in (None, Method.AUTO, method_of(kept)):
             raise Misuse(f"{way.fuser} holds {method_of(kept)}; leave out --method")
         return kept, None
@@ -263,14 +264,14 @@ def _told(summary: Summary) -> str:
     return f"{told}."
 
 
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FuserError(
-            f"{path}: cannot be read ({error.strerror}), expected a fuser that emocli fuse --save "
-            f"wrote. Check the path."
-        ) from None
+def read_fuser(path: str) -> AnyFuser:
+    """The fuser in a file.
+
+    Raises:
+        FuserError: the file cannot be read or is no fuser.
+    """
+    content = read_bytes(path, "a fuser that emocli fuse --save wrote", FuserError)
+    return load_fuser(content, path)
 
 
 def _write(path: str, content: bytes) -> None:

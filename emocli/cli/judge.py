@@ -25,6 +25,7 @@ from emocli.cli.judge_view import (
     review_table,
     sweep_view,
 )
+from emocli.cli.named_files import read_text
 from emocli.cli.options import (
     MACHINE_PANEL,
     CsvSafe,
@@ -353,14 +354,8 @@ def _asked(
 
 
 def _read_reference(path: Path) -> Terciles:
-    try:
-        return parse_terciles(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise JudgeError(
-            f"{path}: cannot be read ({reason}), expected what --save-reference wrote. "
-            f"Check the path."
-        ) from None
+    text = read_text(path, "what --save-reference wrote", JudgeError)
+    return parse_terciles(text, str(path))
 
 
 def _tell_unmeasured(found: Measurements, talk: Talk) -> None:

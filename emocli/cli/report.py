@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from datetime import date
 from enum import StrEnum
 from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated
 
 import typer
 
 from emocli.cli.app import ARGUMENTS
 from emocli.cli.console import Talk
+from emocli.cli.fusers import read_fuser
 from emocli.cli.options import (
     OUTPUT_PANEL,
     Match,
@@ -24,9 +25,8 @@ from emocli.cli.options import (
     Verbose,
 )
 from emocli.cli.render import cautions, doubtful
-from emocli.errors import FuserError, TableError
+from emocli.errors import TableError
 from emocli.fusion.entropy_selection import EntropySelection
-from emocli.fusion.storage import load_fuser
 from emocli.metrics.evaluation import Evaluation
 from emocli.pipeline.evaluate import N_DRAWS, EvalOptions
 from emocli.pipeline.pairing import Pairing
@@ -222,14 +222,7 @@ def _shown(path: str, pipe: str = "standard input") -> str:
 
 def _thresholds(path: str, talk: Talk) -> EntropySelection | None:
     """The fuser in a file, if it is one that has thresholds to draw."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise FuserError(
-            f"{path}: cannot be read ({error.strerror}), expected a fuser that emocli fuse --save "
-            f"wrote. Check the path."
-        ) from None
-    found = load_fuser(content, path)
+    found = read_fuser(path)
     if isinstance(found, EntropySelection):
         return found
     talk.warn(f"{path}: this method has no thresholds of entropy, so none are drawn.")
