@@ -30,7 +30,7 @@ from typing import Any
 
 from emocli.audio.stores import ask_stamps, located
 from emocli.errors import ClusterError, MissingDependency, TableError
-from emocli.pipeline.inputs import Inputs, Utterance, whole_path
+from emocli.pipeline.inputs import Inputs, Utterance, stored_among, whole_path
 from emocli.pipeline.journal import keep_others_out, utterance_key
 from emocli.pipeline.predict import PredictionRun, load_recognizers, rows_of
 from emocli.pipeline.progress import ProgressCallback, Tally
@@ -258,7 +258,7 @@ def predict_on_cluster(
     chunks = in_chunks(utterances)
     machine = {name: loading.get(name) for name in ("device", "dtype", "engine")}
     settings = run.settings(shaping=run.shaping.settings(), **machine)
-    ask_stamps(one.path for one in utterances)
+    ask_stamps(stored_among(utterances))
     with Parts(output, settings, chunks, overwrite=overwrite) as parts:
         missing = parts.missing()
         n_before = len(utterances) - sum(len(chunks[number]) for number in missing)

@@ -283,6 +283,16 @@ def unanswered(questions: Sequence[Question], hearing: Hearing) -> list[Question
     return list({one.key: one for one in questions if one.key not in hearing.answers}.values())
 
 
+def _to_ask(
+    questions: Sequence[Question], hearing: Hearing, max_calls: int | None
+) -> list[Question]:
+    """The first questions without an answer; how many are left is noted."""
+    open_ = unanswered(questions, hearing)
+    asked = open_[:max_calls]
+    hearing.n_left = len(open_) - len(asked)
+    return asked
+
+
 def hold(
     questions: Sequence[Question],
     hearing: Hearing,
@@ -305,9 +315,7 @@ def hold(
         JudgeError: answers cannot be kept.
         MissingDependency: the client is not installed.
     """
-    open_ = unanswered(questions, hearing)
-    asked = open_[:max_calls]
-    hearing.n_left = len(open_) - len(asked)
+    asked = _to_ask(questions, hearing, max_calls)
     tally = Tally(len(asked) + hearing.n_before, progress, hearing.n_before)
 
     def heard(key: str, answer: Answer) -> None:
@@ -342,9 +350,7 @@ def hold_in_batches(
         JudgeError: it has no batches or refuses one, or answers cannot be kept.
         MissingDependency: the client is not installed.
     """
-    open_ = unanswered(questions, hearing)
-    asked = open_[:max_calls]
-    hearing.n_left = len(open_) - len(asked)
+    asked = _to_ask(questions, hearing, max_calls)
     n_all = len(asked) + hearing.n_before
 
     def wait(n_open: int) -> None:
