@@ -5,6 +5,7 @@ without torch, and ``.bin`` files are opened with ``weights_only``. What a check
 compared with what it holds before any memory is taken for it.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -322,6 +323,12 @@ def n_layers_held(keys: Iterable[str]) -> int:
     """How many transformer layers have weights."""
     numbers = (re.search(r"\.layers?\.(\d+)\.", key) for key in keys)
     return len({found[1] for found in numbers if found})
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first(names: Sequence[str], n: int = 10) -> str:

@@ -60,6 +60,13 @@ def has_bf16(device: "torch.device") -> bool:
     return device.type == "cpu" and cpu_has_bf16()
 
 
+def dtype_name(dtype: "torch.dtype") -> str:
+    """The name of a number format among `DTYPES`."""
+    import torch
+
+    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+
+
 def choose_dtype(name: str = "auto", device: "torch.device | None" = None) -> "torch.dtype":
     """The number format of a name.
 

@@ -326,20 +326,18 @@ def _load(
         from emocli.models.compact import load_compact
 
         return load_compact(checkpoint.folder)
-    from emocli.models.devices import choose_device, choose_dtype
+    from emocli.models.devices import choose_device, choose_dtype, dtype_name
 
     place = choose_device(device)
     if modality_of(checkpoint) == "text":
         from emocli.models.text import load_text
 
         return load_text(checkpoint, place, choose_dtype(dtype), alias=alias, batch_size=batch_size)
-    import torch
-
     from emocli.models.engines import choose_engine
     from emocli.models.speech import WAVEFORM_TYPES, load_speech
 
     precision = choose_dtype(dtype, place)
-    name = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[precision]
+    name = dtype_name(precision)
     fits = kind in WAVEFORM_TYPES or kind == "ser"
     remark = ""
     if choose_engine(engine, device=place.type, dtype=name, fits=fits) == "openvino":

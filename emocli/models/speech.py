@@ -22,6 +22,7 @@ from emocli.errors import ModelError
 from emocli.models.aliases import Alias
 from emocli.models.building import fill, library_config, skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, Shapes, match_names
+from emocli.models.devices import dtype_name
 from emocli.models.outputs import name_outputs
 from emocli.models.protocol import ModelCard
 from emocli.models.speech_features import CorpusNorm
@@ -73,8 +74,7 @@ class SpeechRecognizer:
     ) -> None:
         self.card = card
         self.engine_remark = remark
-        precision = {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(dtype, "fp32")
-        self.engine = f"torch {precision}"
+        self.engine = f"torch {dtype_name(dtype)}"
         self._network = network
         self._runner = NetworkRunner(
             card.name,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from emocli.errors import MissingDependency, ModelError, ModelUnavailable
 from emocli.models import hub, registry
-from emocli.models.checkpoint import Checkpoint
+from emocli.models.checkpoint import Checkpoint, file_sha256
 from emocli.models.protocol import ModelCard
 from emocli.models.whisper import SAMPLING_RATE, Transcriber, WhisperTranscriber
 from emocli.user_cache import cache_folder
@@ -205,7 +205,7 @@ def _load_pt(path: Path, name: str, machine: Machine, *, size: str = "") -> Tran
             f"{name}: a .pt checkpoint is openai-whisper's, expected one of the hub for "
             f"--backend transformers. Use --backend auto or faster-whisper."
         )
-    digest = _sha256(path)
+    digest = file_sha256(path)
     card = replace(_card(name, digest), licence="MIT" if size else "")
     if machine.backend == "faster-whisper":
 
@@ -321,14 +321,9 @@ def _card(name: str, revision: str) -> ModelCard:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _sha256_of(paths: Iterable[Path]) -> str:
     """Checksum of the content of files."""
-    return hashlib.sha256("".join(map(_sha256, paths)).encode()).hexdigest()
+    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()
 
 
 def _has_package() -> bool:

@@ -40,6 +40,11 @@ WINDOW_SECONDS = 30
 WINDOW_FRAMES = WINDOW_SECONDS * FRAMES_PER_SECOND  # 3000
 SECONDS_PER_TIME_TOKEN = 0.02
 FRAMES_PER_TIME_TOKEN = 2
+MAX_FIRST_TIME_TOKEN = 50
+"""The first time token of a window is at most 1 s: speech that starts later has another window."""
+LEADING_MARKS = "\"'“¿([{-"
+TRAILING_MARKS = "\"'.。,，!！?？:：”)]}、"
+"""Punctuation that belongs to the word after it, and to the one before it."""
 SLACK_SECONDS = 0.2
 """How far a segment and speech may be apart and still belong together.
 

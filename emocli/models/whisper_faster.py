@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
-from emocli.models.whisper import WINDOW_FRAMES, Decoded, TokenSegment
+from emocli.models.whisper import (
+    LEADING_MARKS,
+    MAX_FIRST_TIME_TOKEN,
+    TRAILING_MARKS,
+    WINDOW_FRAMES,
+    Decoded,
+    TokenSegment,
+)
 from emocli.models.whisper_languages import LANGUAGES
 from emocli.transcript import Segment, TranscribeOptions, Word
 
@@ -34,9 +41,6 @@ COMPUTE_TYPES = {
 """What CTranslate2 calls a number format on a device; ``fp32`` and the like are the same on all."""
 
 _PLAIN_TYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-_MAX_FIRST_TIME_TOKEN = 50  # 1 s
-_PREPENDED = "\"'“¿([{-"
-_APPENDED = "\"'.。,，!！?？:：”)]}、"
 _CONTEXT = 448
 """Tokens that the decoder of every published Whisper holds."""
 
@@ -118,7 +122,7 @@ class FasterWhisper:
             return_no_speech_prob=True,
             suppress_blank=True,
             suppress_tokens=self._suppressed,
-            max_initial_timestamp_index=_MAX_FIRST_TIME_TOKEN,
+            max_initial_timestamp_index=MAX_FIRST_TIME_TOKEN,
             **how,
         )
         (tokens, *_), (score, *_) = result.sequences_ids, result.scores
@@ -156,8 +160,8 @@ class FasterWhisper:
             self._words(language, options.task),
             self.hear(window),
             window.shape[-1],
-            _PREPENDED,
-            _APPENDED,
+            LEADING_MARKS,
+            TRAILING_MARKS,
             last_speech_seconds,
         )
         return [

@@ -13,10 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from emocli.models.whisper import Decoded
-
-MAX_FIRST_TIME_TOKEN = 50
-"""The first time token of a window is at most 1 s: speech that starts later has another window."""
+from emocli.models.whisper import MAX_FIRST_TIME_TOKEN, Decoded
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from emocli.models.whisper import SECONDS_PER_TIME_TOKEN, TokenSegment
+from emocli.models.whisper import (
+    LEADING_MARKS,
+    SECONDS_PER_TIME_TOKEN,
+    TRAILING_MARKS,
+    TokenSegment,
+)
 from emocli.transcript import Segment, Word
 
 WITHOUT_SPACES = frozenset(("zh", "ja", "th", "lo", "my", "yue"))
 """Languages whose words are not separated by blanks: there each character is a word."""
 
-_LEADING = "\"'“¿([{-"
-_TRAILING = "\"'.。,，!！?？:：”)]}、"
 _SENTENCE_ENDS = ".。!！?？"
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _MEDIAN_FRAMES = 7
@@ -197,7 +200,7 @@ def _attach_punctuation(words: Sequence[TimedWord]) -> None:
     last = len(words) - 1
     for index in range(len(words) - 2, -1, -1):
         mark, word = words[index], words[last]
-        if mark.text.startswith(" ") and mark.text.strip() in _LEADING:
+        if mark.text.startswith(" ") and mark.text.strip() in LEADING_MARKS:
             word.text, word.n_tokens = mark.text + word.text, mark.n_tokens + word.n_tokens
             mark.text, mark.n_tokens = "", 0
         else:
@@ -205,7 +208,7 @@ def _attach_punctuation(words: Sequence[TimedWord]) -> None:
     first = 0
     for index in range(1, len(words)):
         word, mark = words[first], words[index]
-        if not word.text.endswith(" ") and mark.text in _TRAILING:
+        if not word.text.endswith(" ") and mark.text in TRAILING_MARKS:
             word.text, word.n_tokens = word.text + mark.text, word.n_tokens + mark.n_tokens
             mark.text, mark.n_tokens = "", 0
         else:
