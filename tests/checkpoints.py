@@ -1,7 +1,8 @@
 """Tiny random checkpoints under the key names and configurations of published ones."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ TEXT_CONFIG = {
     "initializer_range": 0.3,
 }
 WORDS = ("<s>", "<pad>", "</s>", "<unk>", "@user", "http", "i", "am", "happy", "sad", "not", "!")
+
+
+@contextmanager
+def torch_threads(n_threads: int) -> Iterator[None]:
+    """Torch computes on so many threads in the block; elsewhere in the tests it has one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def build(kind: Any, config: Any) -> Any:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from emocli.errors import ModelError
 from emocli.models.aliases import Alias
 from emocli.models.checkpoint import Checkpoint
+from emocli.models.lanes import count_lanes
 from emocli.models.protocol import ModelCard
 from emocli.models.speech import build_network, card_of
 from emocli.models.speech_network import SpeechNetwork, count_frames, not_heard
@@ -32,10 +33,6 @@ from emocli.user_cache import cache_folder
 
 CONVERSION = 1
 """Counts up when the same checkpoint converts to something else."""
-MOST_LONE_THREADS = 4
-"""Up to so many threads each takes an utterance of its own: none waits for another."""
-THREADS_PER_STREAM = 4
-"""Threads that share an utterance where there are many; each utterance at work takes memory."""
 EXAMPLE_SECONDS = 2.0
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -135,7 +132,7 @@ def compile_network(checkpoint: Checkpoint, network: SpeechNetwork, dtype: str) 
         {
             "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
             "INFERENCE_NUM_THREADS": n_threads,
-            "NUM_STREAMS": max(min(n_threads, MOST_LONE_THREADS), n_threads // THREADS_PER_STREAM),
+            "NUM_STREAMS": count_lanes(n_threads),
             "CACHE_DIR": str(folder),
             "CACHE_MODE": "OPTIMIZE_SIZE",  # the weights are there already
         },

@@ -98,8 +98,7 @@ class SpeechRecognizer:
         """
         result = np.empty((len(utterances), len(self._network.outputs)))
         # A GPU computes one batch while the next is made ready: nothing waits until all are sent.
-        sent = [(batch, self._score(inputs)) for batch, inputs in self._runner.batches(utterances)]
-        for batch, scores in sent:
+        for batch, scores in self._runner.in_batches(self._score, utterances):
             result[batch] = scores.double().cpu().numpy()
         return result
 

@@ -70,12 +70,9 @@ class SpeechEncoder:
         pieces = [self._pieces(waveform) for waveform in batch]
         flat = [piece for own in pieces for piece in own]
         found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(flat)
-        for places, inputs in self._runner.batches(flat):
-            hidden = self._runner.forward(inputs).float().cpu().numpy()
-            for place, frames, n_frames in zip(
-                places, hidden, self._n_frames(inputs, hidden.shape[1]), strict=True
-            ):
-                found[place] = frames[:n_frames]
+        for places, batch_frames in self._runner.in_batches(self._frames, flat):
+            for place, frames in zip(places, batch_frames, strict=True):
+                found[place] = frames
         rest = iter(zip(flat, found, strict=True))
         return [np.concatenate([self._cut(*next(rest)) for _ in own]) for own in pieces]
 
@@ -86,6 +83,12 @@ class SpeechEncoder:
     def _pieces(self, waveform: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         size = self._network.max_samples or max(1, len(waveform))
         return [waveform[i : i + size] for i in range(0, max(1, len(waveform)), size)]
+
+    def _frames(self, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Frames of each input of one batch, without those of padding."""
+        hidden = self._runner.forward(inputs).float().cpu().numpy()
+        lengths = self._n_frames(inputs, hidden.shape[1])
+        return [frames[:length] for frames, length in zip(hidden, lengths, strict=True)]
 
     def _n_frames(self, inputs: Sequence[NDArray[np.float32]], longest: int) -> list[int]:
         """Frames of each input that are not padding."""

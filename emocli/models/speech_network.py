@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from emocli.errors import ModelError
 from emocli.models.batching import plan_batches
 from emocli.models.checkpoint import Checkpoint
+from emocli.models.lanes import count_lanes, run_in_lanes
 from emocli.models.outputs import Outputs
 from emocli.models.speech_features import (
     FrontEnd,
@@ -33,6 +34,8 @@ On a CPU larger batches gain nothing and cost memory.
 KALDI_FRAME_SAMPLES, KALDI_HOP_SAMPLES = 400, 160
 WHISPER_HOP_SAMPLES = 160
 WHISPER_HOPS_PER_POSITION = 2
+
+Result = TypeVar("Result")
 
 Forward = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 """Inputs, sample mask (None without padding) and valid frames to the result."""
@@ -75,7 +78,8 @@ class NetworkRunner:
     """Puts waveforms through a network in batches.
 
     Utterances are batched with others of their own length, or of any length where padding is
-    exact and the device gains from it; either way no utterance changes another's result.
+    exact and the device gains from it; either way no utterance changes another's result. A CPU
+    computes several batches at a time, each on its share of the threads.
 
     Args:
         name: of the model, for messages.
@@ -105,22 +109,40 @@ class NetworkRunner:
         self._norms = mask_norms(network.module) if self._mixed else []
         network.module.to(device=device, dtype=dtype).eval()
 
-    def batches(
-        self, utterances: Sequence[NDArray[np.float32]]
-    ) -> Iterator[tuple[NDArray[np.intp], list[NDArray[np.float32]]]]:
-        """Places of the utterances of each batch, and what the network takes in for them."""
+    def in_batches(
+        self,
+        compute: Callable[[list[NDArray[np.float32]]], Result],
+        utterances: Sequence[NDArray[np.float32]],
+    ) -> list[tuple[NDArray[np.intp], Result]]:
+        """Places of the utterances of each batch, and what is computed for them.
+
+        Args:
+            compute: calls `forward` with what the network takes in for a batch; on a CPU in
+                several threads at a time.
+            utterances: waveforms.
+        """
         network = self._network
         heard = [self._heard(waveform) for waveform in utterances]
         # Spectrograms of Whisper all have one length, whatever the waveforms have.
         lengths = [network.max_samples or len(waveform) for waveform in heard]
         seconds = SECONDS_PER_BATCH.get(self._device.type, SECONDS_PER_BATCH["cpu"])
-        for batch in plan_batches(
+        plan = plan_batches(
             lengths,
             batch_size=self._batch_size,
             max_total=seconds * network.sampling_rate,
             mixed=self._mixed,
-        ):
-            yield batch, [network.front_end(heard[i]) for i in batch]
+        )
+        batches = list(plan)
+        inputs = ([network.front_end(heard[i]) for i in batch] for batch in batches)
+        with _no_warning_of_masks():
+            results = run_in_lanes(compute, inputs, self._count_lanes(len(batches)))
+        return list(zip(batches, results, strict=True))
+
+    def _count_lanes(self, n_batches: int) -> int:
+        """Batches that are computed at a time."""
+        if self._device.type != "cpu" or self._mixed:  # masked norms are told of one batch
+            return 1
+        return max(1, min(n_batches, count_lanes(torch.get_num_threads())))
 
     def forward(self, inputs: Sequence[NDArray[np.float32]]) -> Tensor:
         """What the network gives for the inputs of one batch.
@@ -136,7 +158,7 @@ class NetworkRunner:
         valid = valid_positions(n_frames, max(n_frames), self._device)
         self._tell_norms(lengths if padded else None)
         try:
-            with torch.inference_mode(), exact_arithmetic(self._device, self._dtype):
+            with torch.inference_mode(), _exact_arithmetic(self._device, self._dtype):
                 return self._network.forward(stacked, mask, valid)
         except torch.OutOfMemoryError as error:
             raise MemoryFull(
@@ -307,13 +329,20 @@ def mask_norms(module: nn.Module) -> list[MaskedGroupNorm]:
 
 
 @contextmanager
-def exact_arithmetic(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """fp32 that is fp32 also in convolutions on CUDA, and no warning about WavLM's masks."""
+def _no_warning_of_masks() -> Iterator[None]:
+    """WavLM hands torch a bool mask and a float bias, which gives the same numbers.
+
+    Around all threads, for Python's filters of warnings are theirs together.
+    """
     with warnings.catch_warnings():
-        # WavLM hands torch a bool mask and a float bias, which gives the same numbers.
         warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")
-        if device.type == "cuda" and dtype == torch.float32:
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                yield
-        else:
-            yield
+        yield
+
+
+def _exact_arithmetic(
+    device: torch.device, dtype: torch.dtype
+) -> AbstractContextManager[None, bool | None]:
+    """fp32 that is fp32 also in convolutions on CUDA."""
+    if device.type == "cuda" and dtype == torch.float32:
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return nullcontext()

@@ -168,9 +168,8 @@ class SpeechTask(_Task):
         with ThreadPoolExecutor(max(1, prepared.recipe.workers)) as pool:
             for start in range(0, len(self._dev), AT_ONCE):
                 waveforms = list(pool.map(self._waveform, self._dev[start : start + AT_ONCE]))
-                for places, inputs in runner.batches(waveforms):
-                    outputs = runner.forward(inputs).double().cpu().numpy()
-                    scores[start + places] = outputs
+                for places, outputs in runner.in_batches(runner.forward, waveforms):
+                    scores[start + places] = outputs.double().cpu().numpy()
         return scores
 
     def _waveform(self, place: int) -> NDArray[np.float32]:

@@ -92,6 +92,9 @@ def test_no_utterance_depends_on_its_batch(family, tmp_path, waveforms):
     alone = load(folder, batch_size=1)
     np.testing.assert_allclose(alone.logits(waveforms), expected, atol=1e-5)
     np.testing.assert_allclose(load(folder).logits(waveforms), expected, atol=1e-5)
+    with checkpoints.torch_threads(2):
+        in_lanes = load(folder, batch_size=1).logits(waveforms * 4)
+    np.testing.assert_allclose(in_lanes, np.tile(expected, (4, 1)), atol=1e-5)
     padded = load(folder, batch_size=8, mixed_lengths=True)
     np.testing.assert_allclose(padded.logits(waveforms), expected, atol=1e-5)
     np.testing.assert_allclose(padded.logits(waveforms[:1]), expected[:1], atol=1e-5)
