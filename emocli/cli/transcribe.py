@@ -265,6 +265,7 @@ def transcribe(
         dtype=dtype.value,
         offline=offline,
         model_dir=model_dir,
+        n_recordings=len(inputs.utterances),
     )
     talk.detail(f"{transcriber.card.identifier} is loaded.")
     run = TranscriptionRun(inputs, transcriber, how, detector)

@@ -7,6 +7,7 @@ do not. Two cores do a fifth to a third more in two lanes than in one.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import TypeVar
 
@@ -19,30 +20,35 @@ THREADS_PER_LANE = 4
 """Threads that share a recording where there are many; each recording at work takes memory."""
 
 
-def count_lanes(n_threads: int) -> int:
-    """Recordings that are best computed at a time.
+def count_lanes(n_threads: int, n_jobs: int | None = None) -> int:
+    """Recordings that are best computed at a time, at least 1.
+
+    Args:
+        n_threads: that there are.
+        n_jobs: how many recordings there are; None for no end of them.
 
     Example:
-        >>> [count_lanes(n) for n in (1, 2, 4, 16, 64)]
-        [1, 2, 4, 4, 16]
+        >>> [count_lanes(n) for n in (1, 2, 4, 16, 64)], count_lanes(16, n_jobs=3)
+        ([1, 2, 4, 4, 16], 3)
     """
-    return max(min(n_threads, MOST_LONE_THREADS), n_threads // THREADS_PER_LANE)
+    most = max(min(n_threads, MOST_LONE_THREADS), n_threads // THREADS_PER_LANE)
+    return most if n_jobs is None else max(1, min(most, n_jobs))
 
 
 @contextmanager
-def shared_threads(n_lanes: int) -> Iterator[int]:
-    """Deals torch's threads over lanes while the block lasts; gives the share of each.
+def shared_threads(n_lanes: int) -> Iterator[Callable[[], None]]:
+    """Deals torch's threads over lanes while the block lasts.
 
-    Threads that compute on torch in the block begin with ``torch.set_num_threads`` of it: not all
-    that torch calls asks what another thread has set.
+    Gives what each thread that is started in the block calls first: not all that torch calls
+    asks what another thread has set.
     """
     import torch
 
     n_threads = torch.get_num_threads()
-    share = max(1, n_threads // n_lanes)
-    torch.set_num_threads(share)
+    take_share = partial(torch.set_num_threads, max(1, n_threads // n_lanes))
+    take_share()
     try:
-        yield share
+        yield take_share
     finally:
         torch.set_num_threads(n_threads)
 
@@ -60,15 +66,12 @@ def run_in_lanes(work: Callable[[Job], Result], jobs: Iterable[Job], n_lanes: in
     """
     if n_lanes == 1:
         return [work(job) for job in jobs]
-    import torch
-
     numbered = enumerate(jobs)
     results: dict[int, Result] = {}
     lock = Lock()
     stopped = False
 
     def lane() -> None:
-        torch.set_num_threads(share)
         while True:
             with lock:
                 taken = None if stopped else next(numbered, None)
@@ -76,7 +79,10 @@ def run_in_lanes(work: Callable[[Job], Result], jobs: Iterable[Job], n_lanes: in
                 return
             results[taken[0]] = work(taken[1])
 
-    with shared_threads(n_lanes) as share, ThreadPoolExecutor(n_lanes) as pool:
+    with (
+        shared_threads(n_lanes) as take_share,
+        ThreadPoolExecutor(n_lanes, initializer=take_share) as pool,
+    ):
         lanes = [pool.submit(lane) for _ in range(n_lanes)]
         try:
             wait(lanes, return_when=FIRST_EXCEPTION)

@@ -142,7 +142,7 @@ class NetworkRunner:
         """Batches that are computed at a time."""
         if self._device.type != "cpu" or self._mixed:  # masked norms are told of one batch
             return 1
-        return max(1, min(n_batches, count_lanes(torch.get_num_threads())))
+        return count_lanes(torch.get_num_threads(), n_batches)
 
     def forward(self, inputs: Sequence[NDArray[np.float32]]) -> Tensor:
         """What the network gives for the inputs of one batch.

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from emocli.errors import MissingDependency, ModelError, ModelUnavailable
 from emocli.models import hub, registry
 from emocli.models.checkpoint import Checkpoint, file_sha256
+from emocli.models.lanes import count_lanes
 from emocli.models.protocol import ModelCard
 from emocli.models.whisper import SAMPLING_RATE, Transcriber, WhisperTranscriber
 from emocli.user_cache import cache_folder
@@ -63,11 +64,13 @@ class Machine:
         backend: one of `BACKENDS`.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         dtype: ``auto``, ``fp32``, ``bf16``, ``fp16``, or ``int8`` for faster-whisper.
+        n_recordings: how many it shall hear.
     """
 
     backend: str = "auto"
     device: str = "auto"
     dtype: str = "auto"
+    n_recordings: int = 1
 
 
 def resolve_transcriber(
@@ -78,6 +81,7 @@ def resolve_transcriber(
     dtype: str = "auto",
     offline: bool = False,
     model_dir: str | os.PathLike[str] | None = None,
+    n_recordings: int = 1,
 ) -> Transcriber:
     """The Whisper model of a name, loaded.
 
@@ -89,6 +93,8 @@ def resolve_transcriber(
             faster-whisper int8 on a CPU and fp16 on a GPU.
         offline: use only what is on this machine.
         model_dir: where openai-whisper's ``.pt`` files are; its own cache by default.
+        n_recordings: how many there are; a CPU hears several at a time, each on its share of the
+            threads.
 
     Raises:
         ModelError: no model has that name, or it cannot be used as asked.
@@ -96,7 +102,7 @@ def resolve_transcriber(
         MissingDependency: it needs openai-whisper or faster-whisper.
     """
     path = Path(name).expanduser()
-    machine = Machine(backend, device, dtype)
+    machine = Machine(backend, device, dtype, n_recordings)
     _check(machine)
     if name in PUBLISHED:
         return _load_size(name, machine, offline, model_dir)
@@ -216,7 +222,7 @@ def _load_pt(path: Path, name: str, machine: Machine, *, size: str = "") -> Tran
 
         card = replace(card, size_bytes=path.stat().st_size)
         return _load_converted(_converted(digest, convert), card, machine)
-    return WhisperTranscriber(_openai_network(path, card, machine, size))
+    return WhisperTranscriber(_openai_network(path, card, machine, size), _n_lanes(machine))
 
 
 def _openai_network(path: Path, card: ModelCard, machine: Machine, size: str) -> "OpenAIWhisper":
@@ -265,7 +271,7 @@ def _load_folder(checkpoint: Checkpoint, machine: Machine) -> Transcriber:
         files = [*checkpoint.weight_files, *(path for path in described if path.is_file())]
         card = replace(card, size_bytes=checkpoint.size_bytes)
         return _load_converted(_converted(_sha256_of(files), convert), card, machine)
-    return WhisperTranscriber(_hub_network(checkpoint, card, machine))
+    return WhisperTranscriber(_hub_network(checkpoint, card, machine), _n_lanes(machine))
 
 
 def _hub_network(
@@ -293,9 +299,14 @@ def _converted(digest: str, convert: Callable[[Path], None]) -> Path:
 def _load_converted(folder: Path, card: ModelCard, machine: Machine) -> Transcriber:
     from emocli.models.whisper_faster import load_converted
 
-    return WhisperTranscriber(
-        load_converted(folder, card, device=machine.device, dtype=machine.dtype)
+    network, n_lanes = load_converted(
+        folder,
+        card,
+        device=machine.device,
+        dtype=machine.dtype,
+        n_recordings=machine.n_recordings,
     )
+    return WhisperTranscriber(network, n_lanes)
 
 
 def _machine(machine: Machine) -> tuple["torch.device", "torch.dtype"]:
@@ -309,6 +320,16 @@ def _machine(machine: Machine) -> tuple["torch.device", "torch.dtype"]:
             "Use --dtype fp32, or --device cuda."
         )
     return place, precision
+
+
+def _n_lanes(machine: Machine) -> int:
+    """Recordings that torch hears at a time."""
+    import torch
+
+    place, _ = _machine(machine)
+    if place.type != "cpu":
+        return 1
+    return count_lanes(torch.get_num_threads(), machine.n_recordings)
 
 
 def _card(name: str, revision: str) -> ModelCard:

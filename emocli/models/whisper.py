@@ -14,8 +14,8 @@ section 4.5.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -52,12 +52,28 @@ Whisper's times are rarely better than that.
 """
 
 
+class Abandoned(Exception):
+    """Nobody waits for the transcript any more."""
+
+
+def _always() -> bool:
+    return True
+
+
 class Transcriber(Protocol):
     """A loaded recogniser."""
 
     @property
     def card(self) -> ModelCard:
         """What the model is."""
+        ...
+
+    def n_lanes(self, options: TranscribeOptions) -> int:
+        """Recordings that are best transcribed at a time, in as many threads."""
+        ...
+
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+        """Deals the processor over lanes; gives what each of their threads calls first."""
         ...
 
     def check(self, options: TranscribeOptions) -> None:
@@ -74,6 +90,7 @@ class Transcriber(Protocol):
         options: TranscribeOptions,
         *,
         speech: Sequence[Span] | None = None,
+        is_wanted: Callable[[], bool] = _always,
     ) -> Transcript:
         """What is said in a recording. The same recording gives the same text every time.
 
@@ -82,6 +99,10 @@ class Transcriber(Protocol):
             options: how to transcribe.
             speech: where somebody speaks, in seconds; None where nobody has looked. Windows
                 without speech are not listened to, segments without speech are dropped.
+            is_wanted: asked before each window whether anybody still waits for the transcript.
+
+        Raises:
+            Abandoned: nobody does.
         """
         ...
 
@@ -107,6 +128,11 @@ class WhisperNetwork(Protocol):
     @property
     def card(self) -> ModelCard:
         """What the model is."""
+        ...
+
+    @property
+    def times_words_alone(self) -> bool:
+        """Whether nothing else may be computed while `time_words` is at work."""
         ...
 
     @property
@@ -143,8 +169,17 @@ class WhisperNetwork(Protocol):
         language: str,
         options: TranscribeOptions,
         temperature: float,
+        chance: Any,
     ) -> Decoded:
-        """Text of a window that `hear` has heard."""
+        """Text of a window that `hear` has heard; above temperature 0 ``chance`` draws it."""
+        ...
+
+    def chance(self) -> Any:
+        """A source of random numbers for one recording, the same for each."""
+        ...
+
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+        """Deals the processor over lanes; gives what each of their threads calls first."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -184,14 +219,29 @@ class TokenSegment:
 
 @dataclass(frozen=True)
 class WhisperTranscriber:
-    """A `Transcriber` that walks a `WhisperNetwork` over recordings."""
+    """A `Transcriber` that walks a `WhisperNetwork` over recordings.
+
+    Attributes:
+        network: hears windows.
+        most_lanes: recordings that it was loaded for at a time.
+    """
 
     network: WhisperNetwork
+    most_lanes: int = 1
 
     @property
     def card(self) -> ModelCard:
         """What the model is."""
         return self.network.card
+
+    def n_lanes(self, options: TranscribeOptions) -> int:
+        """Recordings at a time; see `Transcriber.n_lanes`."""
+        alone = options.word_timestamps and self.network.times_words_alone
+        return 1 if alone else self.most_lanes
+
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+        """The processor dealt over lanes; see `Transcriber.shared`."""
+        return self.network.shared(n_lanes)
 
     def check(self, options: TranscribeOptions) -> None:
         """Make sure that the model can do what is asked; see `Transcriber.check`."""
@@ -215,22 +265,13 @@ class WhisperTranscriber:
         options: TranscribeOptions,
         *,
         speech: Sequence[Span] | None = None,
+        is_wanted: Callable[[], bool] = _always,
     ) -> Transcript:
         """What is said in a recording; see `Transcriber.transcribe`."""
         self.check(options)
-        with _reproducibly():
-            features = self.network.features(waveform)
-            return _Walk(self.network, options, features, speech, options.language or "").run()
-
-
-@contextmanager
-def _reproducibly() -> Iterator[None]:
-    """Sampling at a temperature draws the same numbers for every recording; no gradients."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        yield
+        features = self.network.features(waveform)
+        language = options.language or ""
+        return _Walk(self.network, options, features, speech, is_wanted, language).run()
 
 
 @dataclass
@@ -241,6 +282,7 @@ class _Walk:
     options: TranscribeOptions
     features: Any  # (n_mels, n_frames + 3000)
     speech: Sequence[Span] | None
+    is_wanted: Callable[[], bool]
     language: str = ""
     seek: int = 0  # frames
     told: list[int] = field(default_factory=list)  # tokens, for the prompt of the next window
@@ -249,11 +291,16 @@ class _Walk:
     kept: list[Segment] = field(default_factory=list)
     dropped: list[Segment] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.chance = self.network.chance()
+
     def run(self) -> Transcript:
         if self.options.initial_prompt:
             self.told += self.network.encode(" " + self.options.initial_prompt.strip())
         n_frames = self.features.shape[-1] - WINDOW_FRAMES
         while self.seek < n_frames:
+            if not self.is_wanted():
+                raise Abandoned
             self._listen(min(WINDOW_FRAMES, n_frames - self.seek))
         return Transcript(self.language, tuple(self.kept), tuple(self.dropped))
 
@@ -281,7 +328,9 @@ class _Walk:
         """The first decoding that is neither repetitive nor improbable, else the last one."""
         prompt = self.told[self.forget_before :]
         for temperature in self.options.temperatures:
-            decoded = self.network.decode(heard, prompt, self.language, self.options, temperature)
+            decoded = self.network.decode(
+                heard, prompt, self.language, self.options, temperature, self.chance
+            )
             if not self._is_poor(decoded):
                 break
         return decoded, temperature

@@ -8,12 +8,15 @@ computed once.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from emocli.models.lanes import shared_threads
 
 Map = Callable[[Tensor], Tensor]
 """A linear map, or a norm, of the last axis."""
@@ -116,6 +119,21 @@ def transformers_decoder(decoder: Any) -> Decoder:
     n_heads = decoder.layers[0].self_attn.num_heads
     tokens, positions = decoder.embed_tokens.weight, decoder.embed_positions.weight
     return Decoder(layers, decoder.layer_norm, tokens, positions, n_heads)
+
+
+class OnTorch:
+    """What a `WhisperNetwork` on torch has whichever library has built it."""
+
+    times_words_alone = True
+    """Times of words come from hooks or other attention, which the network has for a while."""
+
+    def chance(self) -> torch.Generator:
+        """A source of random numbers for one recording, the same for each."""
+        return torch.Generator().manual_seed(0)
+
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+        """Torch's threads dealt over lanes; see `WhisperNetwork.shared`."""
+        return shared_threads(n_lanes)
 
 
 class WindowStepper:

@@ -3,9 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from faster_whisper.transcribe import get_suppressed_tokens
 from numpy.typing import NDArray
 
 from emocli.errors import ModelError
+from emocli.models.lanes import count_lanes
 from emocli.models.protocol import ModelCard
 from emocli.models.whisper import (
     LEADING_MARKS,
@@ -52,10 +54,14 @@ class FasterWhisper:
     Attributes:
         model: the network, on its device.
         card: what the model is.
+        load_again: loads a second one; None where memory is too dear for that.
     """
 
     model: Any
     card: ModelCard
+    load_again: Callable[[], Any] | None = None
+
+    times_words_alone = False
 
     @cached_property
     def end_of_text(self) -> int:
@@ -107,13 +113,16 @@ class FasterWhisper:
         language: str,
         options: TranscribeOptions,
         temperature: float,
+        chance: None,
     ) -> Decoded:
         """Text of a window."""
         how: dict[str, Any] = {"beam_size": options.beam_size or 1, "patience": 1}
+        network = self.model.model
         if temperature > 0:
             how = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
+            network = self._drawing_anew()
         words = self._words(language, options.task)
-        (result,) = self.model.model.generate(
+        (result,) = network.generate(
             heard,
             [self.model.get_prompt(words, list(prompt))],
             length_penalty=1,
@@ -128,6 +137,24 @@ class FasterWhisper:
         (tokens, *_), (score, *_) = result.sequences_ids, result.scores
         avg_logprob = score * len(tokens) / (len(tokens) + 1)
         return Decoded(tuple(tokens), avg_logprob, result.no_speech_prob)
+
+    def chance(self) -> None:
+        """Nothing: CTranslate2 draws by itself."""
+
+    def _drawing_anew(self) -> Any:
+        """A network that draws the same as any other from here, whatever was drawn before.
+
+        CTranslate2 seeds the numbers of a network's threads once, when they are first used, so
+        nothing but other threads draws them again. Few windows need it.
+        """
+        if self.load_again is None:
+            return self.model.model
+        ctranslate2.set_random_seed(0)
+        return self.load_again()
+
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+        """Nothing, for the network was loaded with as many workers."""
+        return nullcontext(_no_share)
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text."""
@@ -178,7 +205,13 @@ def _with_words(segment: Segment, entry: dict[str, Any]) -> Segment:
     return replace(segment, start=float(entry["start"]), end=float(entry["end"]), words=words)
 
 
-def load_converted(folder: Path, card: ModelCard, *, device: str, dtype: str) -> FasterWhisper:
+def _no_share() -> None:
+    """CTranslate2's threads are its own."""
+
+
+def load_converted(
+    folder: Path, card: ModelCard, *, device: str, dtype: str, n_recordings: int = 1
+) -> tuple[FasterWhisper, int]:
     """A network from a folder that was converted for CTranslate2.
 
     Args:
@@ -187,6 +220,10 @@ def load_converted(folder: Path, card: ModelCard, *, device: str, dtype: str) ->
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         dtype: ``"auto"`` (int8 on a CPU, fp16 on a GPU), ``"fp32"``, ``"bf16"``, ``"fp16"`` or
             ``"int8"``.
+        n_recordings: how many there are; on a CPU several can be heard at a time.
+
+    Returns:
+        The network, and how many recordings at a time it was loaded for.
 
     Raises:
         ModelError: the device or the number format is not there, or the folder is damaged.
@@ -199,13 +236,17 @@ def load_converted(folder: Path, card: ModelCard, *, device: str, dtype: str) ->
             f"{card.name}: {folder} holds no tokenizer.json, expected one beside model.bin. "
             f"Fetch the checkpoint again, or name the one that it was converted from."
         )
+    compute_type = _compute_type(kind, dtype)
+    n_threads = _n_threads()
+    n_lanes = count_lanes(n_threads, n_recordings) if kind == "cpu" else 1
     try:
         model = WhisperModel(
             str(folder),
             device=kind,
             device_index=int(number or 0),
-            compute_type=_compute_type(kind, dtype),
-            cpu_threads=_n_threads(),
+            compute_type=compute_type,
+            cpu_threads=n_threads // n_lanes,
+            num_workers=n_lanes,
             local_files_only=True,
         )
     except (RuntimeError, ValueError, OSError) as error:
@@ -220,7 +261,13 @@ def load_converted(folder: Path, card: ModelCard, *, device: str, dtype: str) ->
         n_parameters=int(facts.get("n_parameters", 0)),
         size_bytes=card.size_bytes or (folder / "model.bin").stat().st_size,
     )
-    return FasterWhisper(model, card)
+    load_again = partial(
+        ctranslate2.models.Whisper,
+        str(folder),
+        compute_type=compute_type,
+        intra_threads=n_threads // n_lanes,
+    )
+    return FasterWhisper(model, card, load_again if kind == "cpu" else None), n_lanes
 
 
 def _compute_type(kind: str, dtype: str) -> str:

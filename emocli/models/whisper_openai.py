@@ -21,13 +21,13 @@ from whisper.tokenizer import Tokenizer, get_tokenizer
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
 from emocli.models.whisper import HOP_SAMPLES, SAMPLING_RATE, Decoded, TokenSegment
-from emocli.models.whisper_decoder import Decoder, WindowStepper, openai_decoder
+from emocli.models.whisper_decoder import Decoder, OnTorch, WindowStepper, openai_decoder
 from emocli.models.whisper_search import Vocabulary, search
 from emocli.transcript import Segment, TranscribeOptions, Word
 
 
 @dataclass(frozen=True)
-class OpenAIWhisper:
+class OpenAIWhisper(OnTorch):
     """A `WhisperNetwork` on top of ``whisper.model.Whisper``.
 
     Attributes:
@@ -90,6 +90,7 @@ class OpenAIWhisper:
         language: str,
         options: TranscribeOptions,
         temperature: float,
+        chance: torch.Generator,
     ) -> Decoded:
         """Text of a window."""
         words = self._tokenizer
@@ -101,6 +102,7 @@ class OpenAIWhisper:
             [*before, *self._start(language, options.task)],
             self._vocabulary,
             temperature=temperature,
+            chance=chance,
             n_beams=n_beams,
             max_tokens=half,
             max_length=self.model.dims.n_text_ctx,
@@ -243,7 +245,7 @@ def load_checkpoint(
         ) from None
     if size in whisper._ALIGNMENT_HEADS:
         model.set_alignment_heads(whisper._ALIGNMENT_HEADS[size])
-    model.eval().to(device)
+    model.eval().requires_grad_(False).to(device)
     card = replace(
         card,
         n_parameters=sum(weight.numel() for weight in model.parameters()),

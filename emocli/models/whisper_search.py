@@ -76,6 +76,7 @@ def search(
     n_beams: int | None,
     max_tokens: int,
     max_length: int,
+    chance: torch.Generator,
 ) -> Decoded:
     """The text of a window.
 
@@ -87,6 +88,7 @@ def search(
         n_beams: width of the beam search at temperature 0; None for one sequence.
         max_tokens: longest text.
         max_length: longest sequence with the initial tokens.
+        chance: draws tokens.
     """
     n_sequences = n_beams or 1
     begun = torch.tensor([list(initial)]).repeat(n_sequences, 1)  # (n_sequences, n_initial)
@@ -94,7 +96,7 @@ def search(
     no_speech = float("nan")  # first: (n_sequences, 2, n_vocabulary)
     if vocabulary.no_speech is not None:
         no_speech = float(first[0, 0].softmax(dim=-1)[vocabulary.no_speech])
-    chooser: _Greedy | _Beams = _Greedy(temperature, vocabulary.end_of_text)
+    chooser: _Greedy | _Beams = _Greedy(temperature, vocabulary.end_of_text, chance)
     if n_beams is not None:
         chooser = _Beams(n_beams, vocabulary.end_of_text, stepper.reorder)
     written: list[list[int]] = [[] for _ in range(n_sequences)]
@@ -146,8 +148,9 @@ def apply_rules(logits: Tensor, written: Sequence[int], vocabulary: Vocabulary) 
 class _Greedy:
     """One sequence, each token the best or drawn."""
 
-    def __init__(self, temperature: float, end_of_text: int) -> None:
+    def __init__(self, temperature: float, end_of_text: int, chance: torch.Generator) -> None:
         self.temperature = temperature
+        self.chance = chance
         self.end_of_text = end_of_text
         self.total = 0.0
 
@@ -155,8 +158,8 @@ class _Greedy:
         if self.temperature == 0:
             token = int(logits[0].argmax())
         else:
-            drawn = torch.distributions.Categorical(logits=logits / self.temperature).sample()
-            token = int(drawn[0])
+            probs = (logits[0] / self.temperature).softmax(dim=-1)
+            token = int(torch.multinomial(probs, 1, replacement=True, generator=self.chance))
         self.total += float(logits[0].log_softmax(dim=-1)[token])
         return [[*written[0], token]], token == self.end_of_text
 

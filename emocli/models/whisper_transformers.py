@@ -26,7 +26,7 @@ from emocli.models.whisper import (
     Decoded,
     TokenSegment,
 )
-from emocli.models.whisper_decoder import Decoder, WindowStepper, transformers_decoder
+from emocli.models.whisper_decoder import Decoder, OnTorch, WindowStepper, transformers_decoder
 from emocli.models.whisper_languages import LANGUAGES
 from emocli.models.whisper_search import Vocabulary, search
 from emocli.models.whisper_words import share_words, smooth_attention, split_words, time_words
@@ -40,7 +40,7 @@ _MULTILINGUAL_SIZE = 51865
 
 
 @dataclass(frozen=True)
-class TransformersWhisper:
+class TransformersWhisper(OnTorch):
     """A `WhisperNetwork` on top of `WhisperForConditionalGeneration`.
 
     Attributes:
@@ -158,6 +158,7 @@ class TransformersWhisper:
         language: str,
         options: TranscribeOptions,
         temperature: float,
+        chance: torch.Generator,
     ) -> Decoded:
         """Text of a window."""
         half = self.model.config.max_target_positions // 2
@@ -168,6 +169,7 @@ class TransformersWhisper:
             [*before, *self._start(language, options.task)],
             self._vocabulary,
             temperature=temperature,
+            chance=chance,
             n_beams=n_beams,
             max_tokens=half,
             max_length=self.model.config.max_target_positions,

@@ -101,6 +101,7 @@ def run_ahead(
     budget: float,
     n_threads: int = 2,
     max_jobs: int = 64,
+    ready: Callable[[], None] = lambda: None,
 ) -> Iterator[Item]:
     """What the jobs yield, job after job, made in threads.
 
@@ -112,6 +113,7 @@ def run_ahead(
             one item.
         n_threads: jobs at work at a time; 0 does each when its turn comes, in this thread.
         max_jobs: jobs begun and not yet taken.
+        ready: called by each thread before its first job.
 
     Yields:
         The items in the order of jobs and, within a job, in the order in which it made them. An
@@ -124,7 +126,7 @@ def run_ahead(
         return
     gate = _Gate(work, cost, budget)
     waiting: list[tuple[_Lane[Item], Future[None]]] = []
-    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="emocli-ahead")
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="emocli-ahead", initializer=ready)
     rest = iter(jobs)
 
     def begin(n_jobs: int) -> None:

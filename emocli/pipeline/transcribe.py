@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emocli.audio.decode import WaveformStream
 from emocli.audio.quality import join_remarks
+from emocli.audio.stores import wanted
 from emocli.audio.voice_activity import Detector, find_detector, is_digital_silence
 from emocli.errors import EmocliError
 from emocli.models.whisper import SAMPLING_RATE, Transcriber
@@ -31,7 +32,7 @@ from emocli.pipeline.inputs import (
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import Row
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
-from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
+from emocli.transcript import Segment, Span, TranscribeOptions, Transcript, Word
 
 if TYPE_CHECKING:
     from emocli.pipeline.journal import Journal
@@ -143,6 +144,7 @@ def transcribe(
         dtype=dtype,
         offline=offline,
         model_dir=model_dir,
+        n_recordings=len(inputs.utterances),
     )
     done = TranscriptionRun(inputs, transcriber, options, detector).transcripts(progress)
     listed = rows_of_utterances(done, transcriber, options, segments=segments)
@@ -158,8 +160,9 @@ def load_transcriber(
     dtype: str = "auto",
     offline: bool = False,
     model_dir: str | os.PathLike[str] | None = None,
+    n_recordings: int = 1,
 ) -> Transcriber:
-    """The Whisper model of a name, loaded.
+    """The Whisper model of a name, loaded; see `emocli.models.transcribers.resolve_transcriber`.
 
     Raises:
         ModelError: a model that cannot be used.
@@ -175,6 +178,7 @@ def load_transcriber(
         dtype=dtype,
         offline=offline,
         model_dir=model_dir,
+        n_recordings=n_recordings,
     )
 
 
@@ -317,12 +321,31 @@ def transcribe_utterances(
     """
     transcriber.check(options)
     tally = Tally(len(utterances) + n_before, progress, n_before)
-    for heard in _listen(utterances, tally, n_threads):
-        one = _transcribe(heard, transcriber, options, detector)
-        tally.heard(len(heard.samples) / SAMPLING_RATE)
-        tally.finished(failed=bool(one.error))
-        tally.report()
-        yield one
+    n_lanes = transcriber.n_lanes(options)
+
+    def hear(job: tuple[_Heard, Sequence[Span] | None]) -> Iterator[tuple[Transcribed, float]]:
+        heard, speech = job
+        yield _transcribe(heard, speech, transcriber, options), len(heard.samples) / SAMPLING_RATE
+
+    # In this thread, for detectors have a state.
+    jobs = (
+        (heard, detector(heard.samples) if detector and not heard.error else None)
+        for heard in _listen(utterances, tally, n_threads)
+    )
+    with transcriber.shared(n_lanes) as take_share:
+        for one, seconds in run_ahead(
+            jobs,
+            hear,
+            cost=lambda _: 0.0,
+            budget=0.0,
+            n_threads=n_lanes if n_lanes > 1 else 0,
+            max_jobs=2 * n_lanes,
+            ready=take_share,
+        ):
+            tally.heard(seconds)
+            tally.finished(failed=bool(one.error))
+            tally.report()
+            yield one
 
 
 @dataclass(frozen=True)
@@ -368,7 +391,10 @@ def _listen(utterances: Sequence[Utterance], tally: Tally, n_threads: int) -> It
 
 
 def _transcribe(
-    heard: _Heard, transcriber: Transcriber, options: TranscribeOptions, detector: Detector | None
+    heard: _Heard,
+    speech: Sequence[Span] | None,
+    transcriber: Transcriber,
+    options: TranscribeOptions,
 ) -> Transcribed:
     """The transcript of a decoded utterance."""
     utterance = heard.utterance
@@ -378,10 +404,11 @@ def _transcribe(
     if utterance.end is not None:
         end = utterance.end  # what a manifest calls the segment stays its name
     transcript = Transcript()
-    speech = detector(heard.samples) if detector else None
     try:
         if not is_digital_silence(heard.samples) and (speech is None or speech):
-            transcript = transcriber.transcribe(heard.samples, options, speech=speech)
+            transcript = transcriber.transcribe(
+                heard.samples, options, speech=speech, is_wanted=wanted.get()
+            )
     except EmocliError as error:
         return Transcribed(utterance, start, end, error=f"{utterance.file}: {error}")
     transcript = _moved(_within(transcript, heard.duration), start)

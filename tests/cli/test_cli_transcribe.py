@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,13 @@ class FakeTranscriber:
     def check(self, options):
         self.options.append(options)
 
-    def transcribe(self, waveform, options, *, speech=None):
+    def n_lanes(self, options):
+        return 1
+
+    def shared(self, n_lanes):
+        return nullcontext()
+
+    def transcribe(self, waveform, options, *, speech=None, is_wanted=None):
         return SAID
 
 

@@ -11,8 +11,10 @@ pytest.importorskip("faster_whisper")
 pytest.importorskip("whisper")
 import ctranslate2
 import faster_whisper
+import soundfile
 import whisper_checkpoints
 
+import emocli
 from emocli.errors import MissingDependency, ModelError, ModelUnavailable
 from emocli.models import transcribers
 from emocli.models.transcribers import converted_dir, resolve_transcriber
@@ -100,6 +102,31 @@ def test_the_segments_of_faster_whisper(pt, noise, name):
         assert [(word.text, word.start, word.end, word.probability) for word in own.words] == [
             (word.word, word.start, word.end, word.probability) for word in other.words or ()
         ]
+
+
+DRAWN = TranscribeOptions(language="en", temperatures=(0.7,), no_speech_threshold=1.0)
+
+
+def test_what_was_drawn_before_changes_nothing(pt, noise):
+    once = load(pt)
+    first = once.transcribe(noise[:16000], DRAWN)
+    once.transcribe(noise[16000:40000], DRAWN)
+    assert once.transcribe(noise[:16000], DRAWN) == first
+    assert load(pt).transcribe(noise[:16000], DRAWN) == first
+    assert load(pt).transcribe(noise[16000:32000], DRAWN) != first
+
+
+def test_lanes_change_no_text(pt, noise, tmp_path, monkeypatch):
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", noise[: 8000 * (1 + number % 3)], 16000)
+    how = {"device": "cpu", "vad": "off", "language": "en", "backend": "faster-whisper"}
+    one_by_one = emocli.transcribe(tmp_path, str(pt), **how)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert load(pt, n_recordings=6).most_lanes == 2
+    together = emocli.transcribe(tmp_path, str(pt), **how)
+    assert together["text"].tolist() == one_by_one["text"].tolist()
+    assert len(set(together["text"])) > 1
+    np.testing.assert_allclose(together["avg_logprob"], one_by_one["avg_logprob"], atol=1e-4)
 
 
 def test_the_tokens_of_openai_whisper(pt, noise):

@@ -2,7 +2,9 @@
 
 import json
 import math
-from dataclasses import dataclass, field
+import threading
+import time
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from fakes import write_tone
 
 from emocli.audio.voice_activity import speech_by_energy
 from emocli.errors import ModelError
+from emocli.models.lanes import shared_threads
 from emocli.models.protocol import ModelCard
+from emocli.models.whisper import Abandoned
 from emocli.pipeline import transcribe as pipeline
 from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.transcribe import rows_of_utterances, transcribe, transcribe_utterances
@@ -36,12 +40,19 @@ class FakeTranscriber:
     card: ModelCard = ModelCard(name="fake")  # noqa: RUF009 - frozen
     heard: list = field(default_factory=list)
     fails: bool = False
+    most_lanes: int = 1
+
+    def n_lanes(self, options):
+        return self.most_lanes
+
+    def shared(self, n_lanes):
+        return shared_threads(n_lanes)
 
     def check(self, options):
         if options.language == "la":
             raise ModelError("fake knows no Latin.")
 
-    def transcribe(self, waveform, options, *, speech=None):
+    def transcribe(self, waveform, options, *, speech=None, is_wanted=None):
         if self.fails:
             raise ModelError("out of ideas.")
         self.heard.append((len(waveform), speech))
@@ -166,6 +177,49 @@ def test_rows_come_one_recording_at_a_time(tmp_path, tone):
     assert [len(rows) for rows in listed] == [3]
 
 
+def test_lanes_change_neither_rows_nor_their_order(tmp_path):
+    for number in range(9):
+        write_tone(tmp_path / f"{number}.wav", 1.0 if number % 3 else 0.2)
+    (tmp_path / "4.wav").write_text("no sound")
+
+    @dataclass
+    class Slow(FakeTranscriber):
+        def transcribe(self, waveform, options, *, speech=None, is_wanted=None):
+            time.sleep(len(waveform) / 16000 / 50)  # what comes later is often done first
+            told = replace(HELLO, text=f" {len(waveform)}")
+            return Transcript("en", (told,))
+
+    found = run(tmp_path, Slow(most_lanes=3), detector=lambda samples: [(0, 9)])
+    assert found == run(tmp_path, Slow(), detector=lambda samples: [(0, 9)])
+    assert [row["file"] for row in found] == [f"{tmp_path}/{number}.wav" for number in range(9)]
+    assert [row["text"] for row in found][:5] == ["3200", "16000", "16000", "3200", ""]
+    assert found[4]["error"].startswith(f"{tmp_path}/4.wav: ")
+
+
+def test_lanes_are_at_work_together_and_stop_when_nobody_waits(tmp_path):
+    for number in range(9):
+        write_tone(tmp_path / f"{number}.wav", 1.0)
+    meeting, abandoned = threading.Barrier(2, timeout=10), []
+
+    @dataclass
+    class Endless(FakeTranscriber):
+        def transcribe(self, waveform, options, *, speech=None, is_wanted=None):
+            self.heard.append(len(waveform))
+            if len(self.heard) <= 2:
+                meeting.wait()
+                return self.said
+            while is_wanted():
+                time.sleep(0.001)
+            abandoned.append(len(waveform))
+            raise Abandoned
+
+    utterances = read_inputs(tmp_path).utterances
+    done = transcribe_utterances(utterances, Endless(most_lanes=2), TranscribeOptions(), None)
+    assert [next(done).transcript.text, next(done).transcript.text] == ["Hello there. Again."] * 2
+    done.close()  # as an interrupt does
+    assert 0 < len(abandoned) <= 2
+
+
 def test_progress(tone, tmp_path):
     write_tone(tmp_path / "two.wav", 2.0)
     states = []
@@ -191,7 +245,7 @@ def test_from_python(tone, monkeypatch):
     assert table["text"].tolist() == ["Hello there. Again."]
     ((name, facts),) = asked
     assert (name, facts.pop("model_dir"), facts.pop("offline")) == ("tiny", "models", True)
-    assert facts == {"backend": "auto", "device": "auto", "dtype": "auto"}
+    assert facts == {"backend": "auto", "device": "auto", "dtype": "auto", "n_recordings": 1}
     with pytest.raises(ModelError, match="knows no Latin"):
         transcribe(tone, language="latin", vad="off")
     with pytest.raises(ModelError, match="Language 'latni' is none of the 100"):

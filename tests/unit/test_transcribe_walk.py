@@ -8,7 +8,7 @@ import pytest
 
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
-from emocli.models.whisper import Decoded, WhisperTranscriber, compression_ratio
+from emocli.models.whisper import Abandoned, Decoded, WhisperTranscriber, compression_ratio
 from emocli.transcript import Segment, TranscribeOptions, Word
 
 ZERO = 1000  # the token of second 0.00
@@ -35,6 +35,7 @@ class FakeNetwork:
     first_time_token: int = ZERO
     asked: list[dict] = field(default_factory=list)
     word_end: float = 0.0
+    times_words_alone: bool = True
 
     def features(self, waveform):
         return np.arange(len(waveform) // 160 + 3000)[np.newaxis]
@@ -42,11 +43,14 @@ class FakeNetwork:
     def hear(self, window):
         return int(window[0, 0]) if window.shape[-1] else 0
 
+    def chance(self):
+        return None
+
     def detect_language(self, heard):
         self.asked.append({"detect": heard})
         return "pl"
 
-    def decode(self, heard, prompt, language, options, temperature):
+    def decode(self, heard, prompt, language, options, temperature, chance):
         self.asked.append(
             {"frame": heard, "prompt": list(prompt), "temperature": temperature, "in": language}
         )
@@ -83,6 +87,27 @@ def walk(answers: Sequence[Decoded], seconds: float = 30, speech=None, **options
 
 def times(segments: Sequence[Segment]) -> list[tuple[float, float, str]]:
     return [(round(one.start, 3), round(one.end, 3), one.text) for one in segments]
+
+
+def test_words_on_torch_are_timed_one_recording_at_a_time():
+    network = FakeNetwork([])
+    plain, words = TranscribeOptions(), TranscribeOptions(word_timestamps=True)
+    transcriber = WhisperTranscriber(network, most_lanes=3)
+    assert (transcriber.n_lanes(plain), transcriber.n_lanes(words)) == (3, 1)
+    network.times_words_alone = False
+    assert transcriber.n_lanes(words) == 3
+
+
+def test_a_walk_ends_where_nobody_waits_any_more():
+    answer = saying(at(0), HELLO, at(30), at(30))
+    network = FakeNetwork([answer] * 3)
+    waits = iter([True, True, False])
+    transcriber, options = WhisperTranscriber(network), TranscribeOptions(language="en")
+    with pytest.raises(Abandoned):
+        transcriber.transcribe(
+            np.zeros(16000 * 90, np.float32), options, is_wanted=lambda: next(waits)
+        )
+    assert len(network.answers) == 1
 
 
 def test_segments_are_cut_at_pairs_of_times():

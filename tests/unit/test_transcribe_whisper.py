@@ -13,9 +13,11 @@ import soundfile
 torch = pytest.importorskip("torch")
 
 pytest.importorskip("whisper")
+import checkpoints  # noqa: E402
 import whisper  # noqa: E402
 import whisper_checkpoints  # noqa: E402
 
+import emocli  # noqa: E402
 from emocli.errors import MissingDependency, ModelError, ModelUnavailable  # noqa: E402
 from emocli.models import hub, transcribers  # noqa: E402
 from emocli.models.transcribers import resolve_transcriber  # noqa: E402
@@ -175,6 +177,30 @@ def test_the_same_text_every_time_and_the_generator_untouched(by_hub, noise):
     state = torch.get_rng_state()
     assert by_hub.transcribe(noise[:16000], options) == first
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", ["pt", "folder"])
+def test_lanes_change_no_text(kind, request, noise, tmp_path):
+    name = str(request.getfixturevalue(kind))
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", noise[: 8000 * (1 + number % 3)], 16000)
+    how = {"device": "cpu", "vad": "off", "language": "en"}
+    one_by_one = emocli.transcribe(tmp_path, name, **how)
+    with checkpoints.torch_threads(2):
+        together = emocli.transcribe(tmp_path, name, **how)
+        assert torch.get_num_threads() == 2
+    assert together["text"].tolist() == one_by_one["text"].tolist()
+    assert len(set(together["text"])) > 1
+    np.testing.assert_allclose(together["avg_logprob"], one_by_one["avg_logprob"], atol=1e-5)
+
+
+def test_as_many_lanes_as_threads_and_recordings(pt):
+    with checkpoints.torch_threads(2):
+        lanes = [
+            resolve_transcriber(str(pt), device="cpu", n_recordings=n).most_lanes
+            for n in (0, 1, 2, 9)
+        ]
+    assert lanes == [1, 1, 2, 2]
 
 
 def test_libraries_keep_quiet(folder, tmp_path):
