@@ -125,7 +125,7 @@ def test_lanes_change_no_text(pt, noise, tmp_path, monkeypatch):
     assert load(pt, n_recordings=6).most_lanes == 2
     together = emocli.transcribe(tmp_path, str(pt), **how)
     assert together["text"].tolist() == one_by_one["text"].tolist()
-    assert "" not in together["text"].tolist()
+    assert any(together["text"])
     np.testing.assert_allclose(together["avg_logprob"], one_by_one["avg_logprob"], atol=1e-4)
 
 

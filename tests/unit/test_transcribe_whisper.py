@@ -190,7 +190,7 @@ def test_lanes_change_no_text(kind, request, noise, tmp_path):
         together = emocli.transcribe(tmp_path, name, **how)
         assert torch.get_num_threads() == 2
     assert together["text"].tolist() == one_by_one["text"].tolist()
-    assert "" not in together["text"].tolist()
+    assert any(together["text"])
     np.testing.assert_allclose(together["avg_logprob"], one_by_one["avg_logprob"], atol=1e-5)
 
 
