@@ -113,14 +113,14 @@ class FasterWhisper:
         language: str,
         options: TranscribeOptions,
         temperature: float,
-        chance: None,
+        chance: "Chance",
     ) -> Decoded:
         """Text of a window."""
         how: dict[str, Any] = {"beam_size": options.beam_size or 1, "patience": 1}
         network = self.model.model
         if temperature > 0:
             how = {"beam_size": 1, "sampling_topk": 0, "sampling_temperature": temperature}
-            network = self._drawing_anew()
+            network = chance.network
         words = self._words(language, options.task)
         (result,) = network.generate(
             heard,
@@ -138,19 +138,9 @@ class FasterWhisper:
         avg_logprob = score * len(tokens) / (len(tokens) + 1)
         return Decoded(tuple(tokens), avg_logprob, result.no_speech_prob)
 
-    def chance(self) -> None:
-        """Nothing: CTranslate2 draws by itself."""
-
-    def _drawing_anew(self) -> Any:
-        """A network that draws the same as any other from here, whatever was drawn before.
-
-        CTranslate2 seeds the numbers of a network's threads once, when they are first used, so
-        nothing but other threads draws them again. Few windows need it.
-        """
-        if self.load_again is None:
-            return self.model.model
-        ctranslate2.set_random_seed(0)
-        return self.load_again()
+    def chance(self) -> "Chance":
+        """A source of random numbers for one recording; on a CPU it is the same for each."""
+        return Chance(self.load_again or (lambda: self.model.model))
 
     def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
         """Nothing, for the network was loaded with as many workers."""
@@ -203,6 +193,26 @@ def _with_words(segment: Segment, entry: dict[str, Any]) -> Segment:
         for word in entry["words"]
     )
     return replace(segment, start=float(entry["start"]), end=float(entry["end"]), words=words)
+
+
+class Chance:
+    """The network that draws the tokens of one recording, loaded when a window first needs it.
+
+    CTranslate2 seeds the random numbers of a network's threads once, when they are first used. So
+    only a network of its own draws the same for a recording whatever was drawn before.
+
+    Args:
+        load: loads one.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+
+    @cached_property
+    def network(self) -> Any:
+        """What draws."""
+        ctranslate2.set_random_seed(0)
+        return self._load()
 
 
 def _no_share() -> None:

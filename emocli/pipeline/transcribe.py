@@ -327,7 +327,7 @@ def transcribe_utterances(
         heard, speech = job
         yield _transcribe(heard, speech, transcriber, options), len(heard.samples) / SAMPLING_RATE
 
-    # In this thread, for detectors have a state.
+    # Not in the lanes: it takes little, and so no detector need be safe between threads.
     jobs = (
         (heard, detector(heard.samples) if detector and not heard.error else None)
         for heard in _listen(utterances, tally, n_threads)
