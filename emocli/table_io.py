@@ -15,7 +15,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -53,7 +52,7 @@ _LARGEST_FIELD = 64 * 1024 * 1024  # characters; a transcript of a day of speech
 
 def format_of(path: str) -> str | None:
     """The table format that a file name's suffix names, None for any other suffix."""
-    return _SUFFIXES.get(PurePath(path).suffix.lower())
+    return _SUFFIXES.get(os.path.splitext(path)[1].lower())
 
 
 def read_table(path: str, *, name: str | None = None) -> PredictionTable:
@@ -233,11 +232,12 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
         with open(destination, "wb") as stream:
             yield stream
         return
-    target = Path(os.path.realpath(destination))
+    target = os.path.realpath(destination)
+    folder, name = os.path.split(target)
     try:
         import tempfile
 
-        descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
     except OSError as error:
         raise TableError(
             f"{destination}: cannot be written ({error.strerror}), expected a folder that exists "
@@ -299,13 +299,18 @@ def _stem_keys(table: PredictionTable, name: str) -> list[Key]:
     """Keys with the file's name without folder and ending in place of its path."""
     owners: dict[str, str] = {}
     for file in table["file"].tolist():
-        other = owners.setdefault(PurePath(file).stem, file)
+        stem = _stem(file)
+        other = owners.setdefault(stem, file)
         if other != file:
             raise TableError(
-                f"{name}: {other} and {file} share the name {PurePath(file).stem}, expected one "
+                f"{name}: {other} and {file} share the name {stem}, expected one "
                 f"file of each name for --match stem. Join by path instead."
             )
-    return [(PurePath(file).stem, start, end) for file, start, end in table.keys()]
+    return [(_stem(file), start, end) for file, start, end in table.keys()]
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(os.path.basename(file))[0]
 
 
 def _real_keys(table: PredictionTable, root: str | None) -> list[Key]:
@@ -363,7 +368,10 @@ def _real_path(file: str, folders: Sequence[str]) -> str:
 
 def _read_bytes(path: str, name: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if path == STDIN else Path(path).read_bytes()
+        if path == STDIN:
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as stream:
+            return stream.read()
     except OSError as error:
         raise TableError(
             f"{name}: cannot be read ({error.strerror}), expected a table. Check the path."

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from emocli.errors import TableError
@@ -123,7 +122,7 @@ def choose_format(output: str, wanted: str | None) -> str:
     found = format_of(output)
     if found is None:
         raise TableError(
-            f"{output}: suffix {PurePath(output).suffix or '(none)'} names no table format, "
+            f"{output}: suffix {os.path.splitext(output)[1] or '(none)'} names no table format, "
             f"expected one of .{', .'.join(FORMATS)}. Rename the file or add -f."
         )
     return found
