@@ -48,6 +48,7 @@ class ChatServer:
         most: how many requests were being answered at once.
         batches: by name, as the API shows them; tests set their status.
         files: content by name.
+        no_files: the reply to files that are sent, None to take them.
     """
 
     def __init__(self, answer: Callable = lambda body: opinion()) -> None:
@@ -55,6 +56,7 @@ class ChatServer:
         self.asked, self.headers = [], []
         self.most = self._now = 0
         self.batches, self.files = {}, {}
+        self.no_files: Reply | None = None
         self.lock = threading.Lock()
         self._server = _Quiet(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -130,7 +132,9 @@ class ChatServer:
 
             def do_POST(self):
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path == "/v1/files":
+                if self.path == "/v1/files" and outer.no_files:
+                    self.put(*outer.no_files)
+                elif self.path == "/v1/files":
                     self.send(outer._upload(raw))
                 elif self.path == "/v1/batches":
                     self.send(outer._submit(json.loads(raw)))

@@ -14,7 +14,7 @@ from typing import Any
 
 from emocli.chat.kept import write_whole
 from emocli.chat.question import Answer, Ending, Question, read_completion
-from emocli.chat.service import Heard, Server, Shape, import_openai, unavailable
+from emocli.chat.service import Heard, Server, Shape, complaint, import_openai, unavailable
 from emocli.errors import JudgeError
 
 LARGEST_BATCH = 50_000
@@ -185,7 +185,7 @@ def _told_errors(server: Server) -> Iterator[None]:
     except openai.APIStatusError as error:
         if error.status_code in _REFUSES_KEY:
             raise unavailable(server, "does not let us in") from None
-        told = server.without_key(error.message)
+        told = server.without_key(complaint(error))
         raise JudgeError(
             f"{server.shown} did not take the batch (status {error.status_code}: {told}), expected "
             f"a server with OpenAI's Batch API. Try again later, or leave out --batch."

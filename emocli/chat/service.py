@@ -258,7 +258,7 @@ class _Conversation:
             raise unavailable(self._server, _NO_USE[status])
         if code == "insufficient_quota":
             raise unavailable(self._server, "says that nothing is left to spend")
-        why = f"status {status}: {self._server.without_key(_complaint(error))}"
+        why = f"status {status}: {self._server.without_key(complaint(error))}"
         if status in _PASSING or status >= 500:
             return _Trouble(why, wait_seconds=asked_wait(error.response.headers))
         if "content_filter" in code or "content_policy" in code:
@@ -317,7 +317,8 @@ def asked_wait(headers: Any) -> float | None:
     return max(0.0, moment.timestamp() - time.time())
 
 
-def _complaint(error: Any) -> str:
+def complaint(error: Any) -> str:
+    """What a server says of a request that it did not answer, in its own words."""
     body = getattr(error, "body", None)
     said = body.get("message") if isinstance(body, dict) else None
     return str(said or error.message)

@@ -12,6 +12,7 @@ from rich.text import Text
 from emocli.chat.question import Question
 from emocli.cli.console import printable
 from emocli.judging.review import Outcome, Tally, Worth
+from emocli.report.svg import counted
 from emocli.table import PredictionTable
 
 _MEANINGS = {
@@ -87,8 +88,8 @@ def review_table(table: PredictionTable) -> RenderableType:
             outcome,
             Text(printable(row["judge_reason"])),
         )
-    rest = len(table) - len(reviewed)
-    return Group(grid, Text(f"{rest} rows were not up for review.", style="dim"))
+    rest = counted(len(table) - len(reviewed), "row")
+    return Group(grid, Text(f"Not up for review: {rest}.", style="dim"))
 
 
 def prompt_text(questions: Sequence[Question]) -> str:

@@ -1,6 +1,7 @@
 """``emocli judge`` against a server over real HTTP: what it asks, and what comes of any answer."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -15,11 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 from chat_server import ChatServer, completion, opinion, refusal
+from rich.console import Console
 from typer.testing import CliRunner
 
-from emocli.chat import service
+from emocli.chat import batches, service
 from emocli.cli import judge as command
+from emocli.cli import progress
 from emocli.cli.app import app
+from emocli.cli.console import Talk
 
 pytest.importorskip("openai", reason='needs pip install "emocli[judge]"')
 
@@ -169,6 +173,7 @@ def test_equal_questions_are_asked_once(folder, server):
         ({"choices": []}, "malformed", 0),
         ({"choices": None}, "malformed", 0),
         ({"choices": ["happy"]}, "malformed", 0),
+        ({"choices": [{"message": "happy"}]}, "malformed", 0),
         ((200, b"<html>busy</html>", {}), "malformed", 0),
         ((200, b'{"choices": [{"mess', {}), "malformed", 0),
         (refusal(400, "filtered", code="content_filter"), "refused", 0),
@@ -572,3 +577,82 @@ def test_a_server_without_batches_says_so(folder, server):
     gone = run("fused.csv", "--batch", "--retries", "0", url="http://127.0.0.1:9/v1")
     assert gone.exit_code == 4
     assert "http://127.0.0.1:9/v1 gave no answer, expected a server" in gone.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_for_a_batch(folder, server, status):
+    server.no_files = refusal(status, f"bad key {KEY}")
+    done = run("fused.csv", "--batch", "--retries", "0", url=server.url)
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"emocli: {server.url} does not let us in, expected a server that speaks OpenAI's "
+        f"protocol. Check --endpoint, --judge-model and the key in the environment (--key-env)."
+    )
+
+
+def test_a_batch_that_is_not_taken(folder, server):
+    server.no_files = refusal(500, f"no room for {KEY}")
+    done = run("fused.csv", "--batch", "--retries", "0", url=server.url)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"emocli: {server.url} did not take the batch (status 500: no room for [key]), "
+        f"expected a server with OpenAI's Batch API. Try again later, or leave out --batch."
+    )
+    server.no_files = None
+    assert run("fused.csv", "--batch", "--no-wait", url=server.url).exit_code == 3
+    assert (len(server.batches), len(open_notes(folder))) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "n_batches"),
+    [("LARGEST_BATCH", 2, 2), ("LARGEST_FILE", 1, 3), ("LARGEST_BATCH", 3, 1)],
+)
+def test_more_questions_than_a_batch_takes(folder, server, monkeypatch, limit, value, n_batches):
+    monkeypatch.setattr(batches, limit, value)
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    assert (len(server.batches), len(open_notes(folder))) == (n_batches, n_batches)
+    server.end_batches()
+    done = run("fused.csv", "--batch", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert open_notes(folder) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"keys": 1}'])
+def test_a_damaged_note_is_none(folder, server, content):
+    damaged = folder / "cache" / "batches" / "damaged.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(content)
+    run("fused.csv", "--batch", "--no-wait", url=server.url)
+    server.end_batches()
+    assert outcomes(run("fused.csv", "--batch", url=server.url))[0] == "confirmed"
+    assert open_notes(folder) == [damaged]
+
+
+# For people
+
+
+def test_the_readable_table_has_the_rows_that_were_reviewed(folder, server):
+    server.answer = lambda body: (
+        completion("no idea") if "leave me" in str(body) else opinion(reason="[so] up")
+    )
+    done = run("fused.csv", "-f", "table", url=server.url)
+    assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
+        "file fused judge confidence label outcome reason",
+        "─" * 83,
+        "very-sad-1.wav at 0.00 s sad sad 0.95 sad confirmed [so] up",
+        "angry-2.wav angry angry malformed",
+        "gone-3.wav happy sad 0.95 sad changed [so] up",
+        "Not up for review: 2 rows.",
+    ]
+
+
+def test_waiting_for_a_batch_is_shown_on_a_terminal(folder, server, monkeypatch):
+    drawn = io.StringIO()
+    terminal = Console(file=drawn, force_terminal=True, width=100)
+    monkeypatch.setattr(progress, "err", lambda: terminal)
+    monkeypatch.setattr(Talk, "live", True)
+    sleep = SimpleNamespace(sleep=lambda seconds: server.end_batches())
+    monkeypatch.setattr(command, "time", sleep)
+    done = run("fused.csv", "--batch", url=server.url)
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert "0 of 3 questions" in drawn.getvalue()

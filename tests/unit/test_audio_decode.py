@@ -179,6 +179,16 @@ def test_pipe(tmp_path):
     writer.join()
 
 
+def test_pipe_whose_writer_writes_nothing(tmp_path):
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(b""))
+    writer.start()
+    assert message("pipe") == (
+        "pipe: empty (0 bytes), expected a recording. Record it or copy it again."
+    )
+    writer.join()
+
+
 def test_pipe_whose_writer_takes_its_time(tmp_path, monkeypatch):
     monkeypatch.setattr("emocli.audio.decode.WRITER_SECONDS", 0)
     write("a.wav", tone(1.0))
@@ -395,6 +405,14 @@ def test_empty_file():
 def test_text():
     with open("a.wav", "w", encoding="utf-8") as stream:
         stream.write("#EXTM3U\nhttp://example.org/ä\n" * 40)
+    assert message("a.wav") == (
+        "a.wav: holds text, expected audio. Check how the file was made or downloaded."
+    )
+
+
+def test_text_whose_first_bytes_end_within_a_letter():
+    with open("a.wav", "w", encoding="utf-8") as stream:
+        stream.write("x" + "ä" * 400)  # the 512th byte is the first half of a letter
     assert message("a.wav") == (
         "a.wav: holds text, expected audio. Check how the file was made or downloaded."
     )

@@ -16,6 +16,11 @@ def test_level_of_a_sine_is_3_db_below_its_peak():
     assert level.peak == pytest.approx(0.1, abs=1e-6)
 
 
+def test_what_does_not_change_has_no_level():
+    for samples in ([], [0.25] * 100):
+        assert Level.of(np.asarray(samples, dtype=np.float32)).dbfs == -np.inf
+
+
 def test_levels_of_stretches_add_up(rng):
     samples = rng.standard_normal(999).astype(np.float32)
     total = Level.of(samples[:10]) + Level.of(samples[10:10]) + Level.of(samples[10:])

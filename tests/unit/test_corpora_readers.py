@@ -195,6 +195,14 @@ def test_msp_improv_names_what_is_wrong(tmp_path, line, sentence):
     assert fails("msp-improv", tmp_path) == f"DIR/Evaluation.txt, line 1: {sentence}"
 
 
+def test_a_recording_that_msp_improv_lacks(tmp_path):
+    for path in corpus_trees.improv(tmp_path).rglob("*S01A-F01-P-FM01.*"):
+        path.unlink()
+    reading = read("msp-improv", tmp_path)
+    assert reading.missing == ("MSP-IMPROV-S01A-F01-P-FM01.wav",)
+    assert [one.speaker for one in reading.utterances] == ["msp-improv-M06", "msp-improv-M01"]
+
+
 def test_a_name_that_msp_improv_does_not_have(tmp_path):
     corpus_trees.put(corpus_trees.improv(tmp_path), "session1/MSP-IMPROV-S1.wav")
     corpus_trees.write(tmp_path, "Evaluation.txt", "UTD-IMPROV-S1.avi; A; A:1.0; V:1.0; D:1.0 ;")
@@ -226,6 +234,16 @@ def test_iemocap(tmp_path):
     assert found[1]["speaker"] == "iemocap-Ses01M"
     assert [one.get("left_out") for one in found[:5]] == [None, None, "no agreement", None, None]
     assert len(found) == 10
+
+
+def test_a_turn_that_iemocap_lacks(tmp_path):
+    name = "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_M000.wav"
+    (corpus_trees.iemocap(tmp_path, sessions=1) / name).unlink()
+    reading = read("iemocap", tmp_path)
+    assert reading.missing == ("Ses01F_impro01_M000.wav",)
+    assert [one.emotion for one in reading.utterances] == [
+        *("neutral", "unknown", "frustrated", "sad"),
+    ]
 
 
 def test_iemocap_names_what_is_wrong(tmp_path):
@@ -442,6 +460,20 @@ def test_a_folder_without_the_corpus(tmp_path):
         "DIR: not a folder, expected one with MELD. Check the path."
     )
     assert math.isnan(Labelled(tmp_path, "").arousal)
+
+
+def test_a_folder_that_may_not_be_listed_holds_no_corpus(tmp_path, monkeypatch):
+    for name in ("open", "private"):
+        corpus_trees.iemocap(tmp_path / name / "IEMOCAP", sessions=1)
+    listed = Path.iterdir
+
+    def refuse(folder):
+        if folder.name == "private":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert find_root(find_corpus("iemocap"), tmp_path) == tmp_path / "open/IEMOCAP"
 
 
 def test_links_are_followed_once(tmp_path):

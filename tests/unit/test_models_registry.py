@@ -318,6 +318,11 @@ def test_a_listing_of_what_is_here(cached, network):
     assert (listing.card.licence, listing.text) == ("mit", "# About")
 
 
+def test_a_listing_of_what_has_no_card(cached):
+    listing = registry.describe(NAME)
+    assert (listing.on_this_machine, listing.text) == (True, "")
+
+
 def test_a_listing_of_pickled_weights_loads_nothing(tmp_path, network):
     folder = checkpoints.save_network(tmp_path, network, form="bin")
     assert registry.describe(str(folder)).card.n_parameters == 0

@@ -1,5 +1,6 @@
 """Journals: what an interruption leaves, what is taken up again, and who is refused."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emocli.errors import TableError
-from emocli.pipeline.inputs import read_inputs
-from emocli.pipeline.journal import Journal, journal_path, keeps_journal
+from emocli.pipeline.inputs import Utterance, read_inputs
+from emocli.pipeline.journal import Journal, journal_path, keeps_journal, utterance_key
 from emocli.pipeline.predict import PredictionRun
 from emocli.pipeline.scoring import PredictOptions
 from emocli.table_io import write_table
@@ -147,6 +148,31 @@ def test_unfinished_run_with_other_settings_is_not_forgotten():
 
 
 @pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("settings", [None, [], {**SETTINGS, "gone": 1}])
+def test_unfinished_run_of_an_emocli_that_knew_other_settings(settings):
+    complete(run_of(), stop_after=1)
+    path = journal_path("out.csv")
+    header, rows = path.read_bytes().split(b"\n", 1)
+    header = json.dumps({**json.loads(header), "settings": settings}).encode()
+    path.write_bytes(header + b"\n" + rows)
+    with pytest.raises(TableError) as caught:
+        Journal("out.csv", SETTINGS)
+    assert str(caught.value) == (
+        "out.csv: an unfinished run with another version of emocli is kept for it, expected the "
+        "same command. Repeat that command to go on, or add --overwrite."
+    )
+
+
+def test_a_recording_that_is_gone_or_comes_back_is_another(tmp_path):
+    place = tmp_path / "a.wav"
+    gone = utterance_key("speech", Utterance("a.wav", place))
+    assert gone == utterance_key("speech", Utterance("a.wav", place))
+    place.write_bytes(b"sound")
+    assert gone != utterance_key("speech", Utterance("a.wav", place))
+    assert utterance_key("speech", Utterance("a.wav", Path("a\0.wav"))) not in (gone, b"")
+
+
+@pytest.mark.usefixtures("folder")
 def test_finished_run_with_other_settings_gives_way():
     complete(run_of())
     with Journal("out.csv", {"model": "other"}) as journal:
@@ -192,6 +218,21 @@ def test_a_second_process_is_refused(tmp_path):
         f"{output}: another emocli is writing it, expected to be the only one. Wait for it to "
         f"end, or choose another place with -o.\n"
     )
+
+
+def test_a_system_without_locks_keeps_a_journal_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with Journal(str(tmp_path / "out.csv"), SETTINGS) as journal:
+        assert journal.n_done == 0
+
+
+def test_a_file_system_without_locks_keeps_a_journal_all_the_same(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", refuse)
+    with Journal(str(tmp_path / "out.csv"), SETTINGS) as journal:
+        assert journal.n_done == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
