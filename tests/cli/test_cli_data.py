@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import subprocess
 import sys
 
@@ -157,6 +158,33 @@ def test_a_table_of_msp_improv_has_no_value_where_nobody_judged(folder):
     )
 
 
+def test_a_scale_on_which_nobody_judged_is_not_told(folder):
+    corpus_trees.improv(folder)
+    place = folder / "Evaluation.txt"
+    place.write_text(re.sub(r"([AVD]):[0-9.]+", r"\1:NaN", place.read_text()))
+    done = run("msp-improv", ".", "--keep-all")
+    assert done.exit_code == 0
+    assert "on a scale" not in done.stderr
+    assert {row.get("arousal", "") for row in rows_of(done.stdout)} == {""}
+
+
+def test_a_table_for_people_has_every_column(folder):
+    corpus_trees.improv(folder)
+    arguments = ["data", "msp-improv", ".", "--keep-all", "-q", "-f", "table"]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[1] == (
+        "file arousal dominance valence language emotion speaker gender session scenario"
+    )
+    assert lines[3:5] == [
+        "session1/S01A/P/MSP-IMPROV-S01A-F01-P-FM01.wav 4.2 3.833333 1.6 en angry msp-improv-F01 "
+        "f 1 natural",
+        "session6/S12H/T/MSP-IMPROV-S12H-M06-T-FM06.wav 3.0 4.0 en unknown msp-improv-M06 m 6 "
+        "target",
+    ]
+
+
 def test_a_protocol_that_a_corpus_does_not_have(folder):
     corpus_trees.iemocap(folder)
     assert run("iemocap", ".", "--protocol", "4-way").stderr == (
@@ -165,6 +193,18 @@ def test_a_protocol_that_a_corpus_does_not_have(folder):
     assert run("savee", ".", "--protocol", "5531").stderr == (
         "emocli: SAVEE has no protocol '5531', expected none. Leave out --protocol.\n"
     )
+
+
+def test_folds_by_number_part_speakers(folder):
+    who = [f"{speaker}_{code}01.wav" for speaker in ("DC", "JE", "JK", "KL") for code in "ahnf"]
+    corpus_trees.put(folder, *who)
+    done = run("savee", ".", "--folds", "4", "--fold", "2")
+    assert done.exit_code == 0
+    assert "fold: 1 4, 2 4, 3 4, 4 4.\n" in done.stderr
+    rows = rows_of(done.stdout)
+    folds = {(row["speaker"], row["fold"]) for row in rows}
+    assert len(folds) == 4
+    assert {row["split"] for row in rows if row["fold"] == "2"} == {"test"}
 
 
 def test_the_split_of_meld_shares_speakers(folder):

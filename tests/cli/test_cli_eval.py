@@ -126,6 +126,48 @@ def test_dimensions_and_transcripts_for_people(folder):
     assert ranked.split()[:6] == ["table", "model", "n", "CCC", "WER", "CER"]
 
 
+def test_a_table_without_the_deciding_figure_comes_last(folder):
+    (folder / "d.csv").write_text("file,valence,model\n0.wav,1,v\n1.wav,2,v\n2.wav,4,v\n")
+    truth = (folder / "t.csv").read_text().replace("\n", ",3\n")
+    (folder / "both.csv").write_text(truth.replace("speaker,3", "speaker,valence"))
+    tables = ("d.csv", "p.csv", "--truth", "both.csv", "--allow-missing")
+    done = run(*tables, "-f", "table", "--draws", "0")
+    lines = [line.split()[:3] for line in done.stdout.splitlines() if ".csv" in line]
+    assert lines == [["p.csv", "fake", "6"], ["d.csv", "v", "3"]]
+
+
+def test_a_label_that_nobody_has_is_a_column_and_no_row_of_the_matrix(folder):
+    lines = (folder / "t.csv").read_text().replace(",sad,", ",happy,")
+    (folder / "two.csv").write_text(lines)
+    done = run("p.csv", "--truth", "two.csv", "-f", "table", "--draws", "0")
+    shown = [line.split() for line in done.stdout.splitlines()]
+    start = next(i for i, line in enumerate(shown) if line[:1] == ["truth"])
+    assert shown[start][-3:] == ["angry", "happy", "sad"]
+    assert shown[start + 2 : start + 4] == [["angry", "1", "1", "0"], ["happy", "1", "2", "1"]]
+    assert not any(line[:1] == ["sad"] and len(line) == 4 for line in shown)
+
+
+def test_a_comparison_of_dimensions_has_no_test_of_labels(folder):
+    (folder / "d.csv").write_text("file,valence\n0.wav,1\n1.wav,2\n2.wav,4\n")
+    (folder / "e.csv").write_text("file,valence\n0.wav,2\n1.wav,2\n2.wav,3\n")
+    (folder / "r.csv").write_text("file,valence\n0.wav,1\n1.wav,2\n2.wav,3\n")
+    done = run("d.csv", "--truth", "r.csv", "-f", "table", "--compare", "e.csv", "--draws", "20")
+    assert done.exit_code == 0
+    assert "difference from e.csv" in done.stdout
+    assert "CCC valence" in done.stdout.partition("difference from e.csv")[2]
+    assert "McNemar" not in done.stdout
+
+
+def test_a_large_table_has_no_intervals_unless_they_are_asked_for(folder, monkeypatch):
+    for module in ("emocli.cli.eval", "emocli.pipeline.evaluate"):
+        monkeypatch.setattr(f"{module}.LARGE", 5)
+    done = run("p.csv", "--truth", "t.csv", "-f", "json")
+    assert (done.exit_code, json.loads(done.stdout)["intervals"]) == (0, {})
+    assert done.stderr == (
+        "p.csv (fake): no intervals for 6 utterances; ask with --draws 1000.\n" + FEW
+    )
+
+
 def test_a_missing_dimension_cannot_be_wrong(folder):
     (folder / "r.csv").write_text("file,valence\n0.wav,1\n1.wav,2\n2.wav,3\n")
     table = "file,valence\n0.wav,1\n1.wav,2\n"

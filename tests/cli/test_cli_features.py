@@ -67,6 +67,12 @@ def test_a_broken_file_costs_no_other_its_features(folder):
     assert done.stderr == f"emocli: {rows[0]['error']}\n"
 
 
+def test_a_recording_that_is_named_twice_is_taken_once(folder):
+    done = run("takes/loud.wav", "takes/loud.wav", "--pool", "mean")
+    assert (done.exit_code, len(rows_of(done.stdout))) == (0, 1)
+    assert done.stderr == "Named more than once and taken once: takes/loud.wav.\n"
+
+
 def test_vectors_in_a_pipe(folder):
     done = run("takes", "-e", "prosody", "--pool", "mean-sd")
     assert (done.exit_code, done.stderr) == (0, "")

@@ -419,3 +419,25 @@ def test_in_a_pipe(folder):
     )  # fmt: skip
     assert done.stdout.startswith("file,model,label,p_angry")
     assert done.stderr == ""
+
+
+def test_sides_without_labels_in_common_have_no_disagreement(corpus):
+    text = (corpus / "text.csv").read_text().splitlines()
+    moods = ["file,model,p_calm,p_tense"]
+    for n, line in enumerate(text[1:]):
+        moods.append(f"{line.partition(',')[0]},moods,0.{3 + n % 5},0.{7 - n % 5}")
+    (corpus / "moods.csv").write_text("\n".join(moods) + "\n")
+    options = ("--method", "logistic", "--fit", "truth.csv")
+    done = run("speech.csv", "moods.csv", *options)
+    assert done.exit_code == 0
+    header = done.stdout.partition("\n")[0].split(",")
+    assert not {"disagreement", "clash"} & set(header)
+
+
+def test_sides_that_never_speak_together_have_no_disagreement(folder):
+    rows = "".join(f"{name}.wav,,,,broken\n" for name in "abc")
+    (folder / "other.csv").write_text(f"file,p_negative,p_neutral,p_positive,error\n{rows}")
+    done = run("speech.csv", "other.csv")
+    header = done.stdout.partition("\n")[0].split(",")
+    assert done.exit_code == 0
+    assert not {"disagreement", "clash"} & set(header)

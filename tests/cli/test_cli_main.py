@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from emocli.cli import COMMANDS, main, overview
 from emocli.cli.app import app, load_command
-from emocli.cli.console import choose_format, emit, plain, printable
+from emocli.cli.console import Talk, choose_format, emit, plain, printable
 from emocli.cli.declared import Misuse
 from emocli.cli.options import batch_size_of
 from emocli.cli.render import prediction_table
@@ -70,6 +70,16 @@ def test_an_unknown_option_is_a_usage_error():
 def test_control_characters_are_shown_not_sent():
     assert printable("a\x1b[31m\n.wav") == "a\\x1b[31m\\n.wav"
     assert plain("[bold]a.wav") == "\\[bold]a.wav"
+
+
+def test_colours_where_they_are_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Talk().warn("[x] is odd")
+    Talk(verbose=True).detail("so")
+    warned, told = capsys.readouterr().err.splitlines()
+    assert warned == "\x1b[1;33mwarning:\x1b[0m [x] is odd"
+    assert told == "\x1b[2mso\x1b[0m"
 
 
 def test_the_suffix_decides_the_form():

@@ -88,6 +88,14 @@ def test_a_table_for_people(folder):
     assert "least certain: takes/soft.flac (1.3" in done.stderr
 
 
+def test_what_failed_is_counted_for_people(folder):
+    (folder / "broken.wav").write_text("this is not audio")
+    done = run("takes", "-f", "table", env={"COLUMNS": "120", "NO_COLOR": "1"})
+    assert done.exit_code == 3
+    assert done.stdout.splitlines()[2].split() == ["takes/broken.wav", "failed"]
+    assert "1 of 3 rows have no prediction.\n" in done.stderr
+
+
 def test_quiet_says_nothing(folder):
     assert run("takes", "-f", "table", "-q").stderr == ""
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -254,6 +255,55 @@ def test_a_fuser_that_is_not_there(folder):
         "emocli: no.json: cannot be read (No such file or directory), expected a fuser that emocli "
         "fuse --save wrote. Check the path.\n"
     )
+
+
+def test_a_fuser_without_thresholds_is_said(folder):
+    (folder / "q.csv").write_text(predictions(EMOTIONS, "other"))
+    (folder / "t.csv").write_text((folder / "t.csv").read_text().replace("neutral", "happy"))
+    fit = ["--method", "logistic", "--fit", "t.csv", "--labels", "angry,happy,sad"]
+    done = CliRunner().invoke(app, ["fuse", "p.csv", "q.csv", *fit, "--save", "l.json"])
+    assert done.exit_code == 0, done.stderr
+    done = run("p.csv", "--fuser", "l.json", "-o", "r.html")
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[0] == (
+        "warning: l.json: this method has no thresholds of entropy, so none are drawn."
+    )
+
+
+def test_a_heavy_page_is_said(folder, monkeypatch):
+    monkeypatch.setattr("emocli.cli.report.HEAVY_PAGE", 10)
+    done = run("p.csv", "-o", "r.html")
+    assert re.fullmatch(
+        r"r\.html: 6 rows, 0\.\d MB, which phones open slowly; report fewer rows at a time\.\n",
+        done.stderr,
+    )
+
+
+def test_models_are_compared_in_one_table(folder):
+    (folder / "q.csv").write_text(predictions(EMOTIONS, "best"))
+    done = run("p.csv", "q.csv", "--truth", "t.csv", "--draws", "0", "-o", "r.html")
+    assert done.exit_code == 0
+    page = (folder / "r.html").read_text()
+    ranking = re.search(r'<section class="ranking">.*?</section>', page, re.DOTALL)[0]
+    head = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', ranking)
+    assert head[:3] == ["Model", "UAR", "Accuracy"]
+    rows = [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in ranking.split("<tr>")[2:]]
+    assert [row[:3] for row in rows] == [["m", "0.750", "0.667"], ["best", "1.000", "1.000"]]
+    best = re.findall(r'<td class="number( best)?">', ranking)
+    marked = [head[1 + i % (len(head) - 1)] for i in np.flatnonzero(best)]
+    assert marked[:2] == ["ECE", "UAR"]  # of the first model, whose errors are the smaller ones
+    assert "ECE" not in marked[1:]
+
+
+def test_a_figure_that_no_model_has_marks_none_as_the_best(folder):
+    for name in ("d", "e", "truth"):
+        (folder / f"{name}.csv").write_text("file,valence\na.wav,2\nb.wav,2\n")
+    done = run("d.csv", "e.csv", "--truth", "truth.csv", "--draws", "0", "-o", "r.html")
+    assert done.exit_code == 0
+    page = (folder / "r.html").read_text()
+    ranking = re.search(r'<section class="ranking">.*?</section>', page, re.DOTALL)[0]
+    assert ranking.count('<td class="number">–</td>') == 2
+    assert "best" not in ranking
 
 
 def test_a_table_without_rows(folder):

@@ -194,6 +194,17 @@ def test_tracks_of_several_recordings_need_a_folder(talk):
     )
 
 
+def test_tracks_in_a_folder_that_cannot_be_made(talk, monkeypatch):
+    def refuse(folder, **options):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert run(talk, "-f", "srt", "-o", "out/a.srt").stderr == (
+        "emocli: out: cannot be made (Permission denied), expected a folder for timelines. Give -o "
+        "another folder.\n"
+    )
+
+
 def test_tracks_of_several_models(talk):
     done = run(talk, "-m", "builtin", "-m", "second", "-f", "srt", env={"COLUMNS": "200"})
     assert done.exit_code == 2

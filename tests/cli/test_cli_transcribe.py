@@ -72,6 +72,12 @@ def rows_of(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
+def test_a_recording_that_is_named_twice_is_taken_once(folder):
+    done = run("takes/a.wav", "takes/a.wav")
+    assert (done.exit_code, len(rows_of(done.stdout))) == (0, 1)
+    assert done.stderr == "Named more than once and taken once: takes/a.wav.\n"
+
+
 def test_a_folder_in_a_pipe(folder):
     done = run("takes", "--vad", "off")
     assert (done.exit_code, done.stderr) == (0, "")

@@ -189,6 +189,35 @@ def test_verify_shows_how_far_the_chosen_engine_is_from_torch(folder, cache):
     assert check.detail.startswith("posteriors within ")
 
 
+class Unconverted:
+    """A network whose conversion another process finishes first, or that no disk takes."""
+
+    def __init__(self, folder, overtaken):
+        self.folder, self.overtaken = folder, overtaken
+
+    def save_model(self, model, path, **options):
+        path.write_text("ours")
+        self.folder.mkdir()
+        (self.folder / ("network.xml" if self.overtaken else "noise")).write_text("theirs")
+
+
+@needs_openvino
+@pytest.mark.parametrize("overtaken", [True, False])
+def test_of_two_conversions_at_a_time_the_first_is_kept(overtaken, tmp_path, monkeypatch):
+    from emocli.models import openvino_speech
+
+    folder = tmp_path / "openvino" / "key"
+    monkeypatch.setattr(openvino_speech, "_traced", lambda network: network)
+    monkeypatch.setattr(openvino_speech, "openvino", Unconverted(folder, overtaken))
+    if overtaken:
+        openvino_speech._convert(None, folder)
+        assert (folder / "network.xml").read_text() == "theirs"
+    else:
+        with pytest.raises(OSError, match="Directory not empty"):
+            openvino_speech._convert(None, folder)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 @pytest.mark.parametrize("largest", [1, 2, 3])
 def test_a_batch_that_is_too_large_is_halved(largest, folder, waveforms, monkeypatch):
     checkpoint = Checkpoint(folder, "tiny")

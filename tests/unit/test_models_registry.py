@@ -7,6 +7,7 @@ import checkpoints
 import huggingface_hub
 import numpy as np
 import pytest
+from fakes import FakeRecognizer
 from huggingface_hub import errors
 
 import emocli
@@ -394,6 +395,33 @@ def test_a_known_answer_that_cannot_be_read(content, tmp_path, network):
         f"{path} cannot be read as a known answer, expected a JSON object with sha256 and "
         f"logits. Install emocli again, or record it anew."
     )
+
+
+@pytest.mark.parametrize(
+    ("card", "apart"),
+    [
+        ({}, "1.9e-02"),  # softmax of 0.1 and three zeros is 0.2692, of four zeros 0.25
+        ({"multi_label": True}, "2.5e-02"),  # the sigmoid of 0.1 is 0.525
+        ({"labels": (), "dimensions": ("arousal",)}, "1.0e-01"),
+    ],
+)
+def test_verify_compares_what_a_model_gives(card, apart, tmp_path, network, monkeypatch):
+    def resolve(name, *, engine="torch", **options):
+        model = FakeRecognizer(**card)
+        changed = 0.1 if engine == "auto" else 0.0
+        model.statistics = lambda waveform: [changed, 0.0, 0.0, 0.0][: len(model.card.outputs)]
+        model.engine = "openvino fp32" if engine == "auto" else "torch fp32"
+        return model
+
+    folder = checkpoints.save_network(tmp_path, network)
+    monkeypatch.setattr(registry, "resolve", resolve)
+    (found,) = [check for check in verify.verify(str(folder)) if "beside" in check.what]
+    told = f"posteriors within {apart}"
+    assert found == verify.Check("openvino fp32 beside torch fp32", False, told)
+
+
+def test_verify_has_nothing_to_compare_with_torch_itself():
+    assert [one for one in verify.verify("builtin", device="cpu") if "beside" in one.what] == []
 
 
 def test_probes_are_the_same_everywhere():

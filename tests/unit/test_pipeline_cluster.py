@@ -73,6 +73,9 @@ def test_rows_are_those_of_a_run_here_and_a_second_run_makes_only_what_is_missin
         monkeypatch.setattr(cluster, "_map_chunks", mapping)
         list(cluster.predict_on_cluster(run, Cluster(), out, loading=loading))
     assert (first.done, rest.done) == ([0], [1, 2])
+    told = []
+    monkeypatch.setattr(Cluster, "connect", None)  # nothing is missing, so nobody is asked
+    list(cluster.predict_on_cluster(run, Cluster(), out, loading=loading, progress=told.append))
     local, found = run.table(rows_of(run.blocks())), read_table(out)
     assert found["file"].tolist() == local["file"].tolist()
     assert found.probs == pytest.approx(local.probs, abs=1e-12)
@@ -117,6 +120,71 @@ def test_an_output_that_is_a_file(chunks, tmp_path):
     )
 
 
+def test_a_part_that_cannot_be_removed(chunks, tmp_path):
+    (tmp_path / f"part-000007-{'0' * 16}.parquet").mkdir()
+    told = sentence(Parts, str(tmp_path), {}, chunks, overwrite=True, kind=TableError)
+    assert told == (
+        f"{tmp_path}: cannot be written (Is a directory), expected a folder for the parts of the "
+        f"table. Choose another place with -o."
+    )
+
+
+class RayThatGivesUp:
+    """As much of Ray as scores chunks, up to an error after the first."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, why):
+        self.data, self.why, self.options = self, why, {}
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}]
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    def from_items(self, items, override_num_blocks):
+        self.items = items
+        return self
+
+    def ActorPoolStrategy(self, **sizes):
+        return sizes
+
+    def map_batches(self, kind, **options):
+        self.actor = kind(**options.pop("fn_constructor_kwargs"))
+        self.options = options
+        return self
+
+    def iter_rows(self):
+        first = {name: [value] for name, value in self.items[0].items()}
+        found = {name: values[0] for name, values in self.actor(first).items()}
+        yield from (found, found)  # Ray repeats what an actor did before it died
+        raise self.exceptions.RayError(self.why)
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [("Traceback\n  actor died\n\n", "  actor died"), ("", "RayError('')")],
+)
+def test_a_cluster_that_gives_up_keeps_what_it_has_done(run, tmp_path, monkeypatch, why, told):
+    ray = RayThatGivesUp(why)
+    monkeypatch.setattr(Cluster, "connect", lambda self: ray)
+    out = str(tmp_path / "out")
+    tables = cluster.predict_on_cluster(run, Cluster(), out, loading={"model": "builtin"})
+    assert len(next(tables)) == 64
+    with pytest.raises(ClusterError) as caught:
+        next(tables)
+    assert str(caught.value) == (
+        f"The cluster gave up ({told}), expected rows of every recording. Run the same command "
+        f"again: it goes on from the parts that are done."
+    )
+    assert len(list((tmp_path / "out").glob("*.parquet"))) == 1
+    assert ray.options["compute"] == {"min_size": 1, "max_size": 2, "initial_size": 2}
+    assert (ray.options["num_cpus"], ray.options["num_gpus"]) == (1, 0)
+
+
 def test_without_ray(monkeypatch):
     found = builtins.__import__
 
@@ -140,6 +208,11 @@ def test_an_address_where_nothing_answers():
             f"ray:{address}: no cluster answers (Connection refused), expected the address of a "
             f"running one. Start it with ray start --head, or name the address it has printed."
         )
+
+
+def test_an_address_without_a_port_is_left_to_ray():
+    for address in ("", "auto", "ray://head", "head:"):
+        Cluster(address)._knock()
 
 
 def test_actors_fetch_what_is_in_a_store(samples_dir):
