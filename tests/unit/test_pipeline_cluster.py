@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -132,9 +133,7 @@ def test_a_part_that_cannot_be_removed(chunks, tmp_path):
 class RayThatGivesUp:
     """As much of Ray as scores chunks, up to an error after the first."""
 
-    class exceptions:
-        class RayError(Exception):
-            pass
+    exceptions = SimpleNamespace(RayError=type("RayError", (Exception,), {}))
 
     def __init__(self, why):
         self.data, self.why, self.options = self, why, {}
