@@ -299,9 +299,9 @@ def _network(checkpoint: Checkpoint) -> WhisperForConditionalGeneration:
 def _tokenizer(checkpoint: Checkpoint) -> WhisperTokenizer:
     try:
         return WhisperTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
             f"{checkpoint.name}: no tokenizer can be read from {checkpoint.folder} ({reason}), "
             f"expected tokenizer.json or vocab.json and merges.txt. Fetch the checkpoint again."
-        ) from None
+        ) from error
