@@ -86,11 +86,6 @@ class Segment:
     n_tokens: int
     words: tuple[Word, ...] = ()
 
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.end - self.start
-
 
 @dataclass(frozen=True)
 class Transcript:
