@@ -15,6 +15,7 @@ from whisper.decoding import DecodingOptions, DecodingTask
 from whisper.tokenizer import get_tokenizer
 
 N_VOCABULARY = 51865
+N_ENGLISH = 51864  # of the models that know English only
 N_CONTEXT = 48  # tokens; half of them may be written in a window
 WIDTH, N_HEADS = 16, 2
 
@@ -45,11 +46,11 @@ def network(n_vocabulary: int = N_VOCABULARY) -> Any:
 
 
 @cache
-def vocabulary() -> Any:
-    """The multilingual vocabulary; the package leaves its file for Python to close."""
+def vocabulary(n_vocabulary: int = N_VOCABULARY) -> Any:
+    """The vocabulary of a network; the package leaves its file for Python to close."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        return get_tokenizer(True, num_languages=99)
+        return get_tokenizer(n_vocabulary > N_ENGLISH, num_languages=99)
 
 
 def write_openai(path: Path, n_vocabulary: int = N_VOCABULARY) -> Path:
@@ -59,10 +60,11 @@ def write_openai(path: Path, n_vocabulary: int = N_VOCABULARY) -> Path:
     return path
 
 
-def write_hub(folder: Path) -> Path:
+def write_hub(folder: Path, n_vocabulary: int = N_VOCABULARY) -> Path:
     """The network as a folder of the hub, with its tokenizer."""
+    made, tokenizer = network(n_vocabulary), vocabulary(n_vocabulary)
     config = transformers.WhisperConfig(
-        vocab_size=N_VOCABULARY,
+        vocab_size=n_vocabulary,
         num_mel_bins=80,
         d_model=WIDTH,
         encoder_layers=1,
@@ -73,39 +75,37 @@ def write_hub(folder: Path) -> Path:
         decoder_ffn_dim=4 * WIDTH,
         max_source_positions=1500,
         max_target_positions=N_CONTEXT,
-        decoder_start_token_id=50258,
-        bos_token_id=50257,
-        eos_token_id=50257,
-        pad_token_id=50257,
+        decoder_start_token_id=tokenizer.sot,
+        bos_token_id=tokenizer.eot,
+        eos_token_id=tokenizer.eot,
+        pad_token_id=tokenizer.eot,
     )
-    made = transformers.WhisperForConditionalGeneration(config).eval()
-    weights = {renamed(name): value for name, value in network().state_dict().items()}
-    assert made.load_state_dict(weights, strict=False).unexpected_keys == []
-    made.tie_weights()
-    made.save_pretrained(folder)
+    same = transformers.WhisperForConditionalGeneration(config).eval()
+    weights = {renamed(name): value for name, value in made.state_dict().items()}
+    assert same.load_state_dict(weights, strict=False).unexpected_keys == []
+    same.tie_weights()
+    same.save_pretrained(folder)
     generation = json.loads((folder / "generation_config.json").read_text())
-    tokenizer = vocabulary()
-    task = DecodingTask(network(), DecodingOptions(language="en", fp16=False))
+    task = DecodingTask(made, DecodingOptions(language="en", fp16=False))
     generation |= {
-        "is_multilingual": True,
+        "is_multilingual": made.is_multilingual,
         "suppress_tokens": list(task._get_suppress_tokens()),
         "begin_suppress_tokens": [*tokenizer.encode(" "), tokenizer.eot],
         "no_timestamps_token_id": tokenizer.no_timestamps,
         "prev_sot_token_id": tokenizer.sot_prev,
         "max_initial_timestamp_index": 50,
-        "lang_to_id": {
-            f"<|{code}|>": token
-            for code, token in zip(
-                tokenizer.all_language_codes, tokenizer.all_language_tokens, strict=True
-            )
-        },
-        "task_to_id": {
-            "transcribe": tokenizer.transcribe,
-            "translate": tokenizer.translate,
-        },
     }
+    if made.is_multilingual:
+        codes, tokens = tokenizer.all_language_codes, tokenizer.all_language_tokens
+        generation |= {
+            "lang_to_id": {f"<|{code}|>": token for code, token in zip(codes, tokens, strict=True)},
+            "task_to_id": {
+                "transcribe": tokenizer.transcribe,
+                "translate": tokenizer.translate,
+            },
+        }
     (folder / "generation_config.json").write_text(json.dumps(generation))
-    write_tokenizer(folder)
+    write_tokenizer(folder, n_vocabulary)
     return folder
 
 
@@ -136,9 +136,10 @@ def renamed(name: str) -> str:
     return f"model.{name}"
 
 
-def write_tokenizer(folder: Path) -> None:
-    """The published multilingual vocabulary, from the copy in openai-whisper's package."""
-    tokenizer = vocabulary()
+@cache
+def tokenizer_json(n_vocabulary: int) -> str:
+    """A published vocabulary, from the copy in openai-whisper's package."""
+    tokenizer = vocabulary(n_vocabulary)
     ranks = tokenizer.encoding._mergeable_ranks
     letters = bytes_to_unicode()
 
@@ -156,7 +157,12 @@ def write_tokenizer(folder: Path) -> None:
     made.add_tokens(
         [AddedToken(text, special=not text[2].isdigit(), normalized=False) for text, _ in special]
     )
-    made.save(str(folder / "tokenizer.json"))
+    return made.to_str()
+
+
+def write_tokenizer(folder: Path, n_vocabulary: int) -> None:
+    """The vocabulary of a network as files of the hub."""
+    (folder / "tokenizer.json").write_text(tokenizer_json(n_vocabulary), "utf-8")
     end = "<|endoftext|>"
     names = {f"{kind}_token": end for kind in ("bos", "eos", "unk", "pad")}
     (folder / "tokenizer_config.json").write_text(

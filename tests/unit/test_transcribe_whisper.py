@@ -1,9 +1,13 @@
 """Whisper checkpoints: the text of the reference library, whichever library computes."""
 
+import base64
+import gzip
 import hashlib
+import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,13 +102,19 @@ def test_the_language_of_the_reference(by_openai, by_hub, noise):
         assert transcriber.transcribe(window, TranscribeOptions(**GREEDY)).language == theirs
 
 
-def reference(waveform, *, temperatures=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0), **options):
+def reference(
+    waveform,
+    *,
+    temperatures=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    n_vocabulary=whisper_checkpoints.N_VOCABULARY,
+    **options,
+):
     """What openai-whisper says, without segments that it emptied."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array_wrap__ must accept", DeprecationWarning)
         torch.manual_seed(0)
         found = whisper.transcribe(
-            whisper_checkpoints.network(),
+            whisper_checkpoints.network(n_vocabulary),
             waveform,
             fp16=False,
             temperature=temperatures,
@@ -134,15 +144,42 @@ def assert_alike(ours, theirs) -> None:
             assert word.probability == pytest.approx(same.probability, abs=1e-5)
 
 
-def test_words_are_timed_alike(by_openai, by_hub, noise, monkeypatch):
-    # Compiling the reference's alignment takes longer than aligning a few words without it.
+@pytest.fixture
+def plain_alignment(monkeypatch):
+    """Compiling the reference's alignment takes longer than aligning a few words without it."""
     for name in ("dtw_cpu", "backtrace"):
         monkeypatch.setattr(whisper.timing, name, getattr(whisper.timing, name).py_func)
-    options = TranscribeOptions(word_timestamps=True, language="pl", **GREEDY)
-    theirs = by_openai.transcribe(noise[: 16000 * 3], options)
-    ours = by_hub.transcribe(noise[: 16000 * 3], options)
+
+
+WORDS = TranscribeOptions(word_timestamps=True, language="pl", **GREEDY)
+
+
+@pytest.mark.usefixtures("plain_alignment")
+def test_words_are_timed_alike(by_openai, by_hub, noise):
+    theirs = by_openai.transcribe(noise[: 16000 * 3], WORDS)
+    ours = by_hub.transcribe(noise[: 16000 * 3], WORDS)
     assert sum(len(one.words) for one in ours.segments) > 0
     assert_alike(ours, theirs)
+
+
+@pytest.mark.usefixtures("plain_alignment")
+def test_words_are_timed_by_the_heads_that_the_checkpoint_names(
+    by_hub, pt, folder, noise, tmp_path
+):
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    (tmp_path / "generation_config.json").unlink()
+    (tmp_path / "generation_config.json").write_text(
+        json.dumps({**generation, "alignment_heads": [[0, 1], [1, 0]]})
+    )
+    by_openai = resolve_transcriber(str(pt), device="cpu")
+    by_openai.network.model.set_alignment_heads(_heads([[False, True], [True, False]]))
+    theirs = by_openai.transcribe(noise[: 16000 * 3], WORDS)
+    ours = resolve_transcriber(str(tmp_path), device="cpu").transcribe(noise[: 16000 * 3], WORDS)
+    assert_alike(ours, theirs)
+    by_others = by_hub.transcribe(noise[: 16000 * 3], WORDS)
+    assert [one.words for one in by_others.segments] != [one.words for one in ours.segments]
 
 
 def test_the_text_of_transformers_own_generation(by_hub, noise):
@@ -228,21 +265,57 @@ def test_cards(by_openai, by_hub, pt, folder):
     assert by_openai.card.size_bytes == pt.stat().st_size
 
 
-def test_an_english_model(tmp_path):
-    path = whisper_checkpoints.write_openai(tmp_path / "any.pt", n_vocabulary=51864)
-    transcriber = resolve_transcriber(str(path), device="cpu")
+N_ENGLISH = whisper_checkpoints.N_ENGLISH
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory) -> dict:
+    """Both kinds of checkpoint that know English only."""
+    made = tmp_path_factory.mktemp("english")
+    pt = whisper_checkpoints.write_openai(made / "any.pt", N_ENGLISH)
+    folder = whisper_checkpoints.write_hub(made / "hub", N_ENGLISH)
+    return {
+        kind: resolve_transcriber(str(path), device="cpu")
+        for kind, path in {"pt": pt, "folder": folder}.items()
+    }
+
+
+@pytest.mark.parametrize("kind", ["pt", "folder"])
+def test_an_english_model(english, kind):
+    transcriber = english[kind]
     assert transcriber.network.languages == ("en",)
     assert transcriber.network.detect_language(None) == "en"
-    with pytest.raises(ModelError, match="knows English only, asked for polish"):
+    with pytest.raises(ModelError) as error:
         transcriber.check(TranscribeOptions(language="pl"))
+    assert str(error.value) == (
+        f"{transcriber.card.name} knows English only, asked for polish. "
+        f"Choose a model without .en in its name."
+    )
+
+
+@pytest.mark.usefixtures("plain_alignment")
+def test_an_english_model_says_what_the_reference_says(english, noise):
+    options = {"initial_prompt": "Anna and Ola", "word_timestamps": True, **GREEDY}
+    waveform = noise[: 16000 * 3]
+    theirs = reference(waveform, n_vocabulary=N_ENGLISH, **options)
+    ours = {
+        kind: transcriber.transcribe(waveform, TranscribeOptions(**options))
+        for kind, transcriber in english.items()
+    }
+    assert_alike(ours["folder"], ours["pt"])
+    assert ours["pt"].language == theirs["language"] == "en"
+    assert ours["pt"].text == theirs["text"].strip() != ""
+    for own, other in zip(ours["pt"].segments, theirs["segments"], strict=True):
+        assert (own.start, own.end) == (other["start"], other["end"])
+        assert [(one.text, one.start, one.end) for one in own.words] == [
+            (one["word"], one["start"], one["end"]) for one in other["words"]
+        ]
 
 
 def test_a_size_in_the_folder_of_openai_whisper(pt, tmp_path, monkeypatch):
     digest = hashlib.sha256(pt.read_bytes()).hexdigest()
     monkeypatch.setitem(whisper._MODELS, "tiny", f"https://example.org/{digest}/tiny.pt")
-    monkeypatch.setitem(
-        whisper._ALIGNMENT_HEADS, "tiny", whisper._ALIGNMENT_HEADS.get("none", _heads())
-    )
+    monkeypatch.setitem(whisper._ALIGNMENT_HEADS, "tiny", _heads([[True, True], [True, True]]))
     path = tmp_path / "whisper" / "tiny.pt"
     path.parent.mkdir()
     path.write_bytes(pt.read_bytes())
@@ -251,11 +324,9 @@ def test_a_size_in_the_folder_of_openai_whisper(pt, tmp_path, monkeypatch):
     assert card.licence == "MIT"
 
 
-def _heads() -> bytes:
-    import base64
-    import gzip
-
-    return base64.b85encode(gzip.compress(np.ones((2, 2), dtype=bool).tobytes()))
+def _heads(which) -> bytes:
+    """Heads of each layer as openai-whisper packs them."""
+    return base64.b85encode(gzip.compress(np.array(which).tobytes()))
 
 
 def test_a_size_of_another_content(pt, tmp_path):
@@ -413,6 +484,54 @@ def test_a_folder_without_tokenizer(folder, tmp_path):
         f"{tmp_path}: the vocabulary has no <|startoftranscript|>, expected that of Whisper. "
         f"Point to a folder that holds the tokenizer of the checkpoint."
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (
+            {"tokenizer.json": "{"},
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        (
+            {"vocab.json": "{", "merges.txt": ""},
+            "Error while initializing BPE: EOF while parsing an object at line 1 column 1",
+        ),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_read(folder, tmp_path, files, reason):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).symlink_to(folder / name)
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ModelError) as error:
+        resolve_transcriber(str(tmp_path), device="cpu")
+    assert str(error.value) == (
+        f"{tmp_path}: no tokenizer can be read from {tmp_path} ({reason}), "
+        f"expected tokenizer.json or vocab.json and merges.txt. Fetch the checkpoint again."
+    )
+
+
+def test_a_weight_file_named_outright(by_hub, folder, noise):
+    named = resolve_transcriber(str(folder / "model.safetensors"), device="cpu")
+    assert named.card == replace(by_hub.card, name=str(folder / "model.safetensors"))
+    options = TranscribeOptions(language="en", **GREEDY)
+    assert named.transcribe(noise[:16000], options) == by_hub.transcribe(noise[:16000], options)
+
+
+@pytest.mark.parametrize("kind", ["pt", "folder"])
+def test_no_lanes_on_an_accelerator(kind, request, monkeypatch):
+    place = (torch.device("meta"), torch.float32)
+    monkeypatch.setattr(transcribers, "_machine", lambda machine: place)
+    name = str(request.getfixturevalue(kind))
+    with checkpoints.torch_threads(2):
+        assert resolve_transcriber(name, n_recordings=9).most_lanes == 1
+
+
+def test_loading_draws_no_weights(pt):
+    state = torch.get_rng_state()
+    resolve_transcriber(str(pt), device="cpu")
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_number_formats(pt):
