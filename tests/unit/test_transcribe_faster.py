@@ -1,6 +1,7 @@
 """Whisper by faster-whisper: its own text, from checkpoints of the other libraries."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import whisper_checkpoints
 
 import emocli
 from emocli.errors import MissingDependency, ModelError, ModelUnavailable
-from emocli.models import transcribers
+from emocli.models import transcribers, whisper_faster
 from emocli.models.transcribers import converted_dir, resolve_transcriber
 from emocli.transcript import TranscribeOptions
 
@@ -295,3 +296,55 @@ def test_facts_of_a_conversion(pt):
         "n_text_ctx": whisper_checkpoints.N_CONTEXT,
         "n_parameters": card.n_parameters,
     }
+
+
+@pytest.fixture
+def graphics_card(monkeypatch):
+    """A CUDA device whose work the CPU does; gives what was asked of it."""
+    asked = {}
+
+    def on_the_cpu(path, **how):
+        asked.update(how)
+        return faster_whisper.WhisperModel(path, **{**how, "device": "cpu", "compute_type": "int8"})
+
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 1)
+    monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda kind: {"float16"})
+    monkeypatch.setattr(whisper_faster, "WhisperModel", on_the_cpu)
+    return asked
+
+
+def test_one_network_on_a_graphics_card(pt, noise, graphics_card):
+    """Memory is dear there: no second network draws, and recordings go one by one."""
+    how = {"backend": "faster-whisper", "n_recordings": 9}
+    transcriber = resolve_transcriber(str(pt), device="auto", **how)
+    assert (graphics_card["device"], graphics_card["device_index"]) == ("cuda", 0)
+    assert graphics_card["compute_type"] == "float16"
+    assert transcriber.most_lanes == graphics_card["num_workers"] == 1
+    drawn = transcriber.transcribe(noise[:16000], DRAWN).segments
+    assert drawn
+    assert transcriber.network.load_again is None
+
+
+def test_without_a_graphics_card_the_cpu_computes(pt, monkeypatch):
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    network = resolve_transcriber(str(pt), backend="faster-whisper", device="auto").network
+    assert network.model.model.device == "cpu"
+
+
+def test_a_thread_for_each_core_where_the_user_says_nothing(pt, monkeypatch):
+    asked = {}
+
+    def remembered(path, **how):
+        asked.update(how)
+        return faster_whisper.WhisperModel(path, **{**how, "cpu_threads": 1, "num_workers": 1})
+
+    monkeypatch.setattr(whisper_faster, "WhisperModel", remembered)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 2, 3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for system, n_threads in {"linux": 3, "darwin": 2}.items():
+        monkeypatch.setattr(whisper_faster.sys, "platform", system)
+        assert load(pt, n_recordings=1).most_lanes == 1
+        assert (asked["cpu_threads"], asked["num_workers"]) == (n_threads, 1)
+        assert load(pt, n_recordings=9).most_lanes == n_threads
+        assert (asked["cpu_threads"], asked["num_workers"]) == (1, n_threads)

@@ -259,3 +259,11 @@ def test_columns_survive_a_table_without_predictions(tone):
         *("compression_ratio", "note", "error"),
     ]
     assert np.isnan(table.probs).all()
+
+
+def test_remarks_on_inputs_are_told(tone, monkeypatch):
+    monkeypatch.setattr(pipeline, "load_transcriber", lambda *_, **__: FakeTranscriber())
+    told = []
+    table = transcribe([tone, tone], vad="off", remark=told.append)
+    assert table["text"].tolist() == ["Hello there. Again."]
+    assert told == [f"Named more than once and taken once: {tone}."]
