@@ -100,7 +100,7 @@ def fill(kind: Any, config: Any, tensors: Mapping[str, Tensor], **options: Any) 
         tensors: all weights by the network's own names.
         options: what the class takes beyond a configuration.
     """
-    with _silence():
+    with silence():
         network = kind.from_pretrained(
             None, config=config, state_dict=dict(tensors), dtype=torch.float32, **options
         )
@@ -121,8 +121,8 @@ def _sense(checkpoint: Checkpoint) -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep the library's progress bar and its report on weights away from standard error."""
+def silence() -> Iterator[None]:
+    """Keep the library's progress bar, reports and warnings away from standard error."""
     verbosity = library_logging.get_verbosity()
     shows_progress = library_logging.is_progress_bar_enabled()
     library_logging.set_verbosity_error()

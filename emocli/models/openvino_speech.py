@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from emocli.errors import ModelError
 from emocli.models.aliases import Alias
+from emocli.models.building import silence
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.lanes import count_lanes
 from emocli.models.protocol import ModelCard
@@ -183,7 +184,7 @@ def _traced(network: SpeechNetwork) -> Any:
     n_samples = max(round(EXAMPLE_SECONDS * network.sampling_rate), network.min_samples)
     (n_frames,) = count_frames([n_samples], network.convolutions)
     example = (torch.zeros(1, n_samples), torch.ones(1, n_frames, dtype=torch.bool))
-    with warnings.catch_warnings(), torch.no_grad():
+    with silence(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the tracer, on shapes that it takes for constants
         return openvino.convert_model(
             _Unpadded(network),

@@ -1,11 +1,13 @@
 """Engines: which one runs a model, and that they all give the same answer."""
 
 import importlib.util
+import logging
 
 import checkpoints
 import numpy as np
 import pytest
 import torch
+from transformers.utils import logging as library_logging
 
 from emocli.errors import MissingDependency, ModelError
 from emocli.models import devices, engines, registry
@@ -83,6 +85,18 @@ def test_openvino_takes_heads_that_the_library_does_not_know(save, tmp_path, cac
     expected = scores(folder, waveforms, dtype="fp32")
     found = scores(folder, waveforms, dtype="fp32", engine="openvino")
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@needs_openvino
+def test_conversion_is_silent(folder, cache, waveforms):
+    said = []
+    listener = logging.Handler()
+    listener.emit = lambda record: said.append(record.getMessage())
+    library_logging.warning_once.cache_clear()
+    library_logging.add_handler(listener)
+    scores(folder, waveforms[:1], engine="openvino")
+    library_logging.remove_handler(listener)
+    assert said == []
 
 
 @needs_openvino
