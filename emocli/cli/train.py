@@ -315,6 +315,6 @@ def _table_format(output: str | None) -> str:
 
 def _tell(talk: Talk, trained: "Trained") -> None:
     for what, value in trained.figures.items():
-        talk.say(f"{what}: {value:.3f}")
+        talk.say(f"{what}: {value}" if isinstance(value, int) else f"{what}: {value:.3f}")
     if trained.folder is not None:
         talk.say(f"Wrote the model to {trained.folder}; predict with -m {trained.folder}")

@@ -160,6 +160,37 @@ def test_a_picture_of_what_fusion_changed(folder):
     )
 
 
+def test_the_scatter_shows_what_the_voice_says_and_what_the_text_changed(folder):
+    changed = ["", "", "", "", "", "sad->angry"]
+    lines = predictions(PREDICTED, "entropy-selection(m;t)", changed).splitlines()
+    voice = ["speech_label", *PREDICTED[:-1], "sad"]
+    rows = [f"{line},{label}" for line, label in zip(lines, voice, strict=True)]
+    (folder / "p.csv").write_text("\n".join(rows) + "\n")
+    assert run("p.csv", "-o", "r.html").exit_code == 0
+    assert (
+        "A dot for each prediction; select one to see it in the list. Colours are what the voice "
+        "says. Rings: the text changed the label. Broken line: one label against equal others."
+    ) in (folder / "r.html").read_text()
+
+
+def test_only_the_lowest_of_many_speakers_are_drawn(folder, monkeypatch):
+    monkeypatch.setattr("emocli.report.gallery.N_GROUPS", 2)
+    done = run("p.csv", "--truth", "t.csv", "--draws", "0", "-o", "r.html")
+    assert done.exit_code == 0
+    assert (
+        "Each speaker with its number of recordings, the lowest UAR first. Broken lines: means. "
+        "The lowest 2 of 3."
+    ) in (folder / "r.html").read_text()
+
+
+def test_one_speaker_is_not_drawn_beside_others(folder):
+    truth = (folder / "t.csv").read_text()
+    (folder / "t.csv").write_text(re.sub(r",[abc]$", ",a", truth, flags=re.MULTILINE))
+    done = run("p.csv", "--truth", "t.csv", "--draws", "0", "-o", "r.html")
+    assert done.exit_code == 0
+    assert "speakers" not in figures_of((folder / "r.html").read_text())
+
+
 def test_png(folder):
     pytest.importorskip("resvg_py")
     assert run("p.csv", "--plot", "x.png").exit_code == 0

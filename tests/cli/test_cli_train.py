@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from emocli.cli.app import app
 from emocli.models.compact import load_compact
+from emocli.models.hashed_text import load_hashed_text
 from emocli.table_io import read_table
 
 RECIPE = """
@@ -197,6 +198,16 @@ recipe = "hashed-text"
 """
 
 
+TEXTS_WITH_DATA = """
+recipe = "hashed-text"
+name = "tiny"
+licence = "MIT"
+groups = [{name = "negative", of = ["anger"]}, {name = "positive", of = ["joy"]}]
+data = {folder = "."}
+fit = {least_single = 1, least_pair = 2, least_characters = 2, l2 = 0.1}
+"""
+
+
 def test_a_recipe_of_texts_has_no_cross_validation(tmp_path):
     (tmp_path / "t.toml").write_text(TEXT_RECIPE)
     done = CliRunner().invoke(app, ["train", str(tmp_path / "t.toml"), "--cross-validate"])
@@ -210,3 +221,20 @@ def test_a_recipe_of_texts_is_checked_by_its_own_rules(tmp_path):
     assert done.exit_code == 1
     assert done.stderr.startswith("emocli: ")
     assert "recipe is no key" not in done.stderr
+
+
+def test_a_recipe_of_texts_gives_a_model(tmp_path):
+    good, bad = ("a good day", "good work", "so good"), ("a bad day", "bad work", "so bad")
+    content = "".join(f"{text}\t0\tid\n" for text in good)
+    content += "".join(f"{text}\t1\tid\n" for text in bad)
+    (tmp_path / "labels.txt").write_text("joy\nanger\n")
+    for part in ("train", "dev"):
+        (tmp_path / f"{part}.tsv").write_text(content)
+    (tmp_path / "t.toml").write_text(TEXTS_WITH_DATA)
+    done = CliRunner().invoke(app, ["train", str(tmp_path / "t.toml"), "-o", str(tmp_path / "m")])
+    assert (done.exit_code, done.stdout) == (0, ""), done.stderr
+    *figures, wrote = done.stderr.splitlines()
+    assert figures[:3] == ["dev n: 6", "dev macro_f1: 1.000", "dev accuracy: 1.000"]
+    assert [line.partition(":")[0] for line in figures[3:]] == ["dev ece", "dev ece_before"]
+    assert wrote == f"Wrote the model to {tmp_path / 'm'}; predict with -m {tmp_path / 'm'}"
+    assert load_hashed_text(tmp_path / "m").card.labels == ("negative", "positive")

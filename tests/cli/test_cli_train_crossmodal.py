@@ -77,6 +77,19 @@ def test_a_network_is_trained_and_predicts(place, tmp_path):
     assert "no transcript, expected a column text" in lonely.stderr
 
 
+def test_what_is_left_out_and_gone_on_from_is_said(place, tmp_path):
+    table = (place / "labels.csv").read_text().replace("a0.wav,angry", "a0.wav,other")
+    (place / "other.csv").write_text(table)
+    (tmp_path / "m" / "training").mkdir(parents=True)
+    result = run("train", RECIPE, "--data", place / "other.csv", *chosen("epochs=1"), "--cache",
+                 place / "features", "-o", tmp_path / "m")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.splitlines()[:2] == [
+        f"Going on from {tmp_path / 'm' / 'training'}",
+        "Left out 1 row with emotion other",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -436,3 +436,11 @@ def test_another_class_mix():
         "The table for --prior has none of the labels sad, happy, expected a column of labels in "
         "the mix to expect. Check --truth-column."
     )
+
+
+def test_forests_stand_for_labels_that_are_equally_frequent(rng, monkeypatch):
+    monkeypatch.setattr(stacking, "N_TREES", 2)
+    features, truth = rng.normal(size=(60, 2)), np.repeat([0, 1, 2], [30, 20, 10])
+    inputs = (Input("", DIMENSIONS, ("arousal", "valence")),)
+    fuser, _ = fit_stacking([features], truth, ("angry", "happy", "sad"), inputs, np.arange(60) % 3)
+    np.testing.assert_allclose(fuser.prior, [1 / 3] * 3)

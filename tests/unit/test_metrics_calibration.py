@@ -101,6 +101,12 @@ def test_truth_without_a_column_was_given_nothing():
     np.testing.assert_allclose(cal.negative_log_likelihood(probs, truth), [36.04365338911715])
 
 
+def test_a_model_without_labels_gave_nothing_to_anyone():
+    probs, truth = np.empty((2, 0)), np.array([-1, -1])
+    np.testing.assert_allclose(cal.brier_score(probs, truth), [1.0, 1.0])
+    np.testing.assert_allclose(cal.negative_log_likelihood(probs, truth), [36.04365338911715] * 2)
+
+
 def test_brier_decomposition_by_hand(posteriors, figures):
     truth, probs = posteriors
     reliability = resolution = uncertainty = 0.0

@@ -9,6 +9,7 @@ import whisper_checkpoints
 from checkpoints import NORMALISED, WAVEFORM_CONFIG
 
 from emocli.errors import ModelError
+from emocli.models.builtin_encoders import builtin_encoder
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.encoders import load_encoder
 from emocli.models.speech_encoder import load_speech_encoder
@@ -424,3 +425,8 @@ def test_words():
     near = float(together[2][0, :128] @ together[3][0, :128])
     assert 0.3 < near < 0.9
     assert not together[1][0, :128].any()
+
+
+def test_a_name_that_no_built_in_encoder_has():
+    with pytest.raises(KeyError, match="'vowels'"):
+        builtin_encoder("vowels")

@@ -135,6 +135,15 @@ def test_statistics_of_no_frames_are_zero():
     assert masked_quantile(values, mask, (0.5,))[0].tolist() == [[0.0, 0.0]]
 
 
+def test_quantiles_have_gradients_where_they_are_asked_for():
+    values = torch.tensor([[[4.0], [1.0], [3.0], [9.0]]], requires_grad=True)
+    mask = torch.tensor([[True, True, True, False]])
+    (median,) = masked_quantile(values, mask, (0.5,))
+    assert median.tolist() == [[3.0]] == masked_quantile(values.detach(), mask, (0.5,))[0].tolist()
+    median.sum().backward()
+    assert values.grad.flatten().tolist() == [0, 0, 1, 0]
+
+
 def test_cosine_basis_is_orthonormal():
     basis = cosine_basis(64)
     assert torch.allclose(basis.T @ basis, torch.eye(14), atol=1e-5)

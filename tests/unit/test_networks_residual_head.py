@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from emocli.networks.attentive_statistics import AttentiveStatisticsPooling
+from emocli.networks.masked_norm import MaskedGroupNorm
 from emocli.networks.residual_head import ResidualHead, ResidualHeadConfig
-from emocli.networks.speech_heads import ChallengeBaseline, FullyConnected
+from emocli.networks.speech_heads import ChallengeBaseline, FullyConnected, pool_frames
 
 SMALL = ResidualHeadConfig(n_inputs=8, n_hidden=6, n_outputs=3)
 
@@ -192,3 +193,19 @@ def test_dropout_is_before_the_first_layer_and_after_each_block(head):
     pooled = torch.randn(2, 8)
     assert not torch.equal(head.train()(pooled), head(pooled))
     assert torch.equal(head.eval()(pooled), head(pooled))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "pooled"),
+    [("mean", [[2.0, -1.5], [5.0, -1.0]]), ("sum", [[4.0, -3.0], [5.0, -1.0]]),
+     ("max", [[3.0, -1.0], [5.0, -1.0]])],
+)  # fmt: skip
+def test_frames_beyond_the_end_are_not_pooled(pooling, pooled):
+    frames = torch.tensor([[[1.0, -2.0], [3.0, -1.0]], [[5.0, -1.0], [99.0, 99.0]]])
+    valid = torch.tensor([[True, True], [True, False]])
+    assert pool_frames(frames, valid, pooling).tolist() == pooled
+
+
+def test_norms_of_several_channels_are_not_masked():
+    with pytest.raises(ValueError, match="one group for each channel expected"):
+        MaskedGroupNorm(nn.GroupNorm(2, 4))

@@ -6,9 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
+import whisper_checkpoints
 from crossmodal_data import corpus, encoders, settings
 
 import emocli
+from emocli.cli.console import Talk
+from emocli.cli.train_view import tell_crossmodal
 from emocli.errors import ModelError, RecipeError
 from emocli.fusion import stacking
 from emocli.models import registry, verify
@@ -269,6 +272,53 @@ def test_what_cannot_be_trained(place, tmp_path):
     assert ready.examples.left_out == {"emotion sad": 24}
 
 
+def test_a_training_that_cannot_go_on_names_its_network(place, tmp_path):
+    def interrupt(phase, done, total):
+        if phase == "training" and done == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_crossmodal(prepared(place, WHISPER_ROBERTA), tmp_path / "m", interrupt)
+    (state,) = (tmp_path / "m" / "training").rglob("state.pt")
+    state.write_bytes(b"noise")
+    with pytest.raises(RecipeError) as caught:
+        train_crossmodal(prepared(place, WHISPER_ROBERTA), tmp_path / "m")
+    assert str(caught.value) == (
+        f"whisper-roberta-i: {state}: not the state of a training, expected one to go on from. "
+        f"Delete it to start anew."
+    )
+
+
+def test_the_plan_knows_the_values_of_an_encoder_without_its_weights(place, tmp_path):
+    def n_parameters(speech):
+        (plan,) = plan_crossmodal(prepared(place, WHISPER_ROBERTA, speech=speech))
+        return plan.n_parameters
+
+    file = whisper_checkpoints.write_openai(tmp_path / "tiny.pt")
+    folder = whisper_checkpoints.write_hub(tmp_path / "tiny")
+    assert n_parameters(file) == n_parameters(folder)
+    # Values of a frame go into a layer of the recipe's 8 values, and nowhere else.
+    wider = n_parameters("logmel") - n_parameters(place / "wavlm")
+    assert wider == 8 * (80 - 16)
+
+
+def test_nothing_to_predict_gives_nothing(stack):
+    member = stack.folder / stack.outcomes[0].network.name
+    for folder in (stack.folder, member):
+        assert emocli.load(str(folder)).logits([]).shape == (0, 3)
+
+
+def test_how_the_training_of_a_stack_went_is_told(stack, capsys):
+    tell_crossmodal(Talk(), stack)
+    *networks, stacked, wrote = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in networks] == [
+        one.network.name for one in stack.outcomes
+    ]
+    figures = "macro-F1 {macro_f1:.3f}, UAR {uar:.3f}, accuracy {accuracy:.3f}"
+    assert stacked == f"stack: {figures.format(**stack.stacked)} on dev"
+    assert wrote == f"Wrote the model to {stack.folder}; predict with -m {stack.folder}"
+
+
 def test_folders_that_are_damaged(place, stack, tmp_path):
     def fails(folder, said):
         with pytest.raises(ModelError) as caught:
@@ -282,6 +332,11 @@ def test_folders_that_are_damaged(place, stack, tmp_path):
     (member / "config.json").write_text(json.dumps(content | {"network": {"n_channels": 3}}))
     fails(member, f"{member}: config.json does not describe a cross-modal network and its "
           f"encoders. Copy the folder again, or train again.")  # fmt: skip
+    facts = [one | {"mean_of": 0} for one in content["encoders"]]
+    for wrong in ({"encoders": facts}, {"labels": content["labels"][:2]}):
+        (member / "config.json").write_text(json.dumps(content | wrong))
+        fails(member, f"{member}: config.json does not describe a cross-modal network and its "
+              f"encoders. Copy the folder again, or train again.")  # fmt: skip
     other = content | {"description": "another"}
     (member / "config.json").write_text(json.dumps(other))
     with pytest.raises(ModelError, match="the forests were grown on crossmodal-hubert-roberta-i@"):

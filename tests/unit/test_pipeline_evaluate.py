@@ -309,6 +309,20 @@ def test_votes_are_soft_truth_and_their_majority_the_emotion():
     assert found.figures["kl"] > found.figures["js"] > 0
 
 
+def test_votes_say_nothing_of_labels_without_posteriors():
+    labels = PredictionTable.from_columns({"file": FILES, "label": PREDICTED})
+    votes = {f"votes_{name}": [str(int(name == one)) for one in EMOTIONS] for name in LABELS}
+    found = one(labels, PredictionTable.from_columns({"file": FILES, **votes}))
+    assert found.figures["accuracy"] == pytest.approx(4 / 6)
+    assert not {"kl", "js", "cosine"} & set(found.figures)
+
+
+def test_dimensions_have_no_balanced_sample():
+    values = PredictionTable.from_columns({"file": FILES, "valence": [1, 2, 3, 4, 5, 6]})
+    found = one(values, values, EvalOptions(n_draws=0, n_balanced=20, n_per_label=2))
+    assert (found.figures["ccc"], found.balanced) == (pytest.approx(1.0), None)
+
+
 def test_posteriors_of_the_truth_are_soft_truth():
     found = one(predictions(top=0.7), predictions(top=0.7))
     assert found.figures["kl"] == pytest.approx(0.0, abs=1e-12)

@@ -11,7 +11,7 @@ from fitting_task import Points, network, options
 from torch import nn
 
 from emocli.errors import RecipeError
-from emocli.training.fitting import BEST, STATE, GroupOptions, fit, grouped
+from emocli.training.fitting import BEST, STATE, GroupOptions, _ahead, fit, grouped
 from emocli.training.objectives import Categorical, Dimensional
 from emocli.training.samplers import make_sampler
 
@@ -371,3 +371,19 @@ def test_options_that_change_no_weight_are_no_part_of_a_run(tmp_path):
     assert options().effective_batch == 32
     assert dataclasses.replace(options(), accumulation=3).steps_per_epoch(100) == 2
     assert options(drop_last=True).steps_per_epoch(10) == 1
+
+
+@pytest.mark.parametrize("n_workers", [0, 1, 3])
+def test_parts_come_in_their_order_however_they_are_read(n_workers):
+    parts = [np.array([n]) for n in range(20)]
+    assert list(_ahead(parts, lambda part: 2 * int(part[0]), n_workers)) == list(range(0, 40, 2))
+
+
+def test_class_weights_follow_the_targets_to_their_device():
+    objective = Categorical(torch.tensor([1.0, 2.0]))
+    (loss,) = objective.terms(
+        torch.zeros(3, 2, device="meta"), torch.zeros(3, dtype=torch.long, device="meta")
+    )
+    assert loss.device.type == "meta"
+    (again,) = objective.terms(torch.zeros(1, 2), torch.tensor([0]))
+    assert again.item() == pytest.approx(np.log(2))
