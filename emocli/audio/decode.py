@@ -228,11 +228,9 @@ class WaveformStream:
                 f" s, expected finite samples. Repair the recording or make it again."
             )
         if n_samples == 0 and self.start > 0:
-            known = (
-                ""
-                if source.n_frames is None
-                else (f" at {source.n_frames / source.sampling_rate:.3f} s")
-            )
+            end = math.nan if source.n_frames is None else source.n_frames / source.sampling_rate
+            # A header that promises more than there is does not know the end.
+            known = f" at {end:.3f} s" if end <= self.start else ""
             raise AudioError(
                 f"{self.name}: segment starts at {self.start:.3f} s, expected before the "
                 f"recording's end{known}. Correct start and end."

@@ -222,12 +222,17 @@ def test_pipe_without_another_end(monkeypatch):
     )
 
 
-def test_a_header_that_promises_too_much_makes_nothing_up(tmp_path):
-    write("a.flac", tone(1.0))
-    content = bytearray((tmp_path / "a.flac").read_bytes())
+def promise_too_much(path, other):
+    """A copy of a FLAC whose header has the largest length there is."""
+    content = bytearray(path.read_bytes())
     content[21] |= 0x0F  # STREAMINFO: 36 bits of length, all set
     content[22:26] = b"\xff" * 4
-    (tmp_path / "b.flac").write_bytes(content)
+    other.write_bytes(content)
+
+
+def test_a_header_that_promises_too_much_makes_nothing_up(tmp_path):
+    write("a.flac", tone(1.0))
+    promise_too_much(tmp_path / "a.flac", tmp_path / "b.flac")
     found, whole = read_waveform("b.flac"), read_waveform("a.flac")
     np.testing.assert_array_equal(found.samples, whole.samples)
     assert found.duration == 1.0
@@ -257,6 +262,16 @@ def test_segment_after_the_end():
     assert message("a.wav", start=3.0) == (
         "a.wav: segment starts at 3.000 s, expected before the recording's end at 3.000 s. "
         "Correct start and end."
+    )
+
+
+def test_segment_after_the_end_of_what_cannot_seek(tmp_path, monkeypatch):
+    monkeypatch.setattr(soundfile.SoundFile, "seekable", lambda sound: False)
+    write("a.flac", tone(1.0))
+    promise_too_much(tmp_path / "a.flac", tmp_path / "b.flac")
+    assert message("b.flac", start=2.0) == (
+        "b.flac: segment starts at 2.000 s, expected before the recording's end. Correct start and "
+        "end."
     )
 
 
