@@ -4,6 +4,7 @@ A network that was trained with dropout and keeps it on gives a different answer
 How far the answers lie apart tells what the network does not know (Gal & Ghahramani 2016).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,7 @@ class DropoutDraws:
     Attributes:
         card: what the model is.
         n_draws: how many answers it gives.
+        pool_seconds: of audio that it is best given at once.
 
     Raises:
         ModelError: the model has no dropout, gives dimensions, or fewer than two draws are asked.
@@ -54,6 +56,7 @@ class DropoutDraws:
             )
         self.card: ModelCard = card
         self._recognizer, self.n_draws, self._seed = recognizer, n_draws, seed
+        self.pool_seconds: float = getattr(recognizer, "pool_seconds", math.inf) / n_draws
 
     def logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, n_draws, n_labels); see `Recognizer.logits`."""

@@ -1,7 +1,9 @@
 """Several recordings through a network at a time on a CPU, each with its share of the threads.
 
 Threads that share one recording wait for one another at every layer; threads that have one each
-do not. Two cores do a fifth to a third more in two lanes than in one.
+do not. On two cores two lanes do an eighth to a third more than one, and twice as much where
+CTranslate2 computes Whisper in int8 (``tests/benchmarks/speed_models.py``,
+``speed_transcribe.py``).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +20,12 @@ MOST_LONE_THREADS = 4
 """Up to so many threads each takes a recording of its own: none waits for another."""
 THREADS_PER_LANE = 4
 """Threads that share a recording where there are many; each recording at work takes memory."""
+
+POOL_SECONDS = 120.0
+"""Seconds of audio that keep the lanes of a CPU busy, some 15 s of work for a base network.
+
+Less would leave lanes idle more often, more would keep results back for longer.
+"""
 
 
 def count_lanes(n_threads: int, n_jobs: int | None = None) -> int:

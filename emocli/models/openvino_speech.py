@@ -26,7 +26,7 @@ from emocli.errors import ModelError
 from emocli.models.aliases import Alias
 from emocli.models.building import silence
 from emocli.models.checkpoint import Checkpoint
-from emocli.models.lanes import count_lanes
+from emocli.models.lanes import POOL_SECONDS, count_lanes
 from emocli.models.protocol import ModelCard
 from emocli.models.speech import build_network, card_of
 from emocli.models.speech_network import SpeechNetwork, count_frames, not_heard
@@ -50,7 +50,10 @@ class OpenVinoRecognizer:
     Attributes:
         card: what the model is.
         engine: what computes, and in which number format.
+        pool_seconds: of audio that it is best given at once.
     """
+
+    pool_seconds = POOL_SECONDS
 
     def __init__(
         self, card: ModelCard, network: SpeechNetwork, compiled: Any, dtype: str = "fp32"

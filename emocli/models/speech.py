@@ -8,6 +8,7 @@ The structure of a checkpoint is found from ``config.json`` and the names of its
     ssl_model, pool_model, ser_model           the challenge baselines of 3loi
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from emocli.models.aliases import Alias
 from emocli.models.building import fill, library_config, skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, Shapes, match_names
 from emocli.models.devices import dtype_name
+from emocli.models.lanes import POOL_SECONDS
 from emocli.models.outputs import name_outputs
 from emocli.models.protocol import ModelCard
 from emocli.models.speech_features import CorpusNorm
@@ -59,6 +61,7 @@ class SpeechRecognizer:
         card: what the model is.
         engine: what computes, and in which number format.
         engine_remark: why no other engine runs it; empty if none was tried.
+        pool_seconds: of audio that it is best given at once.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class SpeechRecognizer:
     ) -> None:
         self.card = card
         self.engine_remark = remark
+        self.pool_seconds = POOL_SECONDS if device.type == "cpu" else math.inf
         self.engine = f"torch {dtype_name(dtype)}"
         self._network = network
         self._runner = NetworkRunner(

@@ -43,7 +43,8 @@ AHEAD_SECONDS = 1200.0
 POOL_WINDOWS = 64
 POOL_SECONDS = 480.0
 """Windows that a model is given at once where no batch size is set, for it to arrange in batches
-of like length: 64 short utterances, or 40 windows of 12 s, 31 MB at 16 kHz."""
+of like length: 64 short utterances, or 40 windows of 12 s, 31 MB at 16 kHz. A model that says
+``pool_seconds`` is given less, for what it has not finished is lost when a run is killed."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,10 @@ def _blocks_here(
     collected = [_Collected() for _ in cards]
     events = _listen(chunks, rate, plan, options, tally)
     block: Block = []
-    for pool in _pools(events, [len(chunk) for chunk in chunks], options.batch_size):
+    wished = [getattr(one, "pool_seconds", POOL_SECONDS) for one in recognizers]
+    pool_seconds = min(POOL_SECONDS, *wished)
+    sizes = [len(chunk) for chunk in chunks]
+    for pool in _pools(events, sizes, options.batch_size, pool_seconds):
         windows = [event for event in pool if isinstance(event, Window)]
         scores = [_score(one, windows, rate, options.batch_size) for one in recognizers]
         for event in pool:
@@ -261,7 +265,10 @@ def hear_windows(
 
 
 def _pools(
-    events: Iterable[Window | Heard], sizes: Sequence[int], batch_size: int | None
+    events: Iterable[Window | Heard],
+    sizes: Sequence[int],
+    batch_size: int | None,
+    pool_seconds: float,
 ) -> Iterator[list[Window | Heard]]:
     """Events gathered until their windows are enough to give to a model at once.
 
@@ -273,6 +280,7 @@ def _pools(
         events: windows of utterances, each followed by its end.
         sizes: utterances in each chunk.
         batch_size: most windows that a model is given at once; None leaves it to the model.
+        pool_seconds: of windows that are enough.
     """
     # Several batches, so that there is something to choose from for like lengths.
     most = max(POOL_WINDOWS, batch_size or 0)
@@ -284,11 +292,11 @@ def _pools(
         pool.append(event)
         if isinstance(event, Window):
             n_windows, seconds = n_windows + 1, seconds + event.seconds
-            ends = n_windows >= 2 * most or seconds >= 2 * POOL_SECONDS
+            ends = n_windows >= 2 * most or seconds >= 2 * pool_seconds
             parted = parted or ends
         else:
             n_heard += 1
-            full = n_windows >= most or seconds >= POOL_SECONDS
+            full = n_windows >= most or seconds >= pool_seconds
             ends = full or parted or n_heard in chunk_ends
             parted = False
         if ends:

@@ -54,6 +54,12 @@ def test_an_utterance_s_draws_depend_on_nothing_else(waveforms):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_many_answers_take_as_long_as_more_audio():
+    recognizer = Recognizer()
+    recognizer.pool_seconds = 120.0
+    assert DropoutDraws(recognizer, 10).pool_seconds == 12.0
+
+
 def test_dropout_is_off_again_afterwards(waveforms):
     recognizer = Recognizer()
     before = recognizer.logits(waveforms)

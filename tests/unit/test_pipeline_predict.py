@@ -115,6 +115,19 @@ def test_many_recordings_go_through_the_model_together():
     assert model.calls == [[1600, 3200, 4800, 6400, 8000]]
 
 
+def test_a_slow_model_is_given_no_more_than_it_says():
+    for index in range(8):
+        write_tone(Path(f"rec/{index}.wav"), 1.0)
+    model = FakeRecognizer()
+    model.pool_seconds = 2.5
+    rows_of("rec", model)
+    assert [len(call) for call in model.calls] == [3, 3, 2]
+    model.calls.clear()
+    write_tone(Path("long.wav"), 40.0)
+    rows_of("long.wav", model, window_seconds=4.0)
+    assert [len(call) for call in model.calls] == [2, 2, 2, 2, 2]
+
+
 def test_recordings_that_cannot_be_used_have_an_error_and_no_prediction(rng):
     write_tone(Path("rec/good.wav"))
     Path("rec/empty.wav").write_bytes(b"")
