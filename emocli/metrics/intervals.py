@@ -5,8 +5,9 @@ are alike, else an utterance. A resampled table is given as weights, how often e
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,14 +32,22 @@ class Units:
     """The unit of every utterance.
 
     Attributes:
-        index: shape (n_utterances,), from 0 to n - 1.
         n: number of units.
         clustered: whether they are speakers rather than utterances.
+        assign: gives the index.
     """
 
-    index: NDArray[np.intp]
     n: int
     clustered: bool
+    assign: Callable[[], NDArray[np.intp]]
+
+    @cached_property
+    def index(self) -> NDArray[np.intp]:
+        """Shape (n_utterances,), from 0 to n - 1.
+
+        Made when it is asked for: who draws nothing need not wait for numpy's random numbers.
+        """
+        return self.assign()
 
     @classmethod
     def of(cls, names: Sequence[str] | None, n_utterances: int, seed: int = 0) -> "Units":
@@ -52,13 +61,16 @@ class Units:
         """
         if names is None or not any(names):
             n = min(n_utterances, MAX_UNITS)
-            shuffled = np.random.default_rng(seed).permutation(n_utterances)
-            return cls(shuffled % max(n, 1), n, False)
+
+            def shuffled() -> NDArray[np.intp]:
+                return np.random.default_rng(seed).permutation(n_utterances) % max(n, 1)
+
+            return cls(n, False, shuffled)
         known = {name: index for index, name in enumerate(dict.fromkeys(filter(None, names)))}
         index = np.array([known.get(name, -1) for name in names], dtype=np.intp)
         lonely = index < 0
         index[lonely] = len(known) + np.arange(lonely.sum())
-        return cls(index, len(known) + int(lonely.sum()), True)
+        return cls(len(known) + int(lonely.sum()), True, lambda: index)
 
 
 def bootstrap_weights(
