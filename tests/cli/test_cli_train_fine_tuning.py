@@ -43,7 +43,9 @@ def test_a_recipe_of_the_package_gives_a_model_that_predicts(place, tmp_path):
     )
     assert wrote == f"Wrote the model to {tmp_path / 'm'}; predict with -m {tmp_path / 'm'}"
     assert (tmp_path / "m" / "curves.svg").read_text().startswith("<svg")
-    shown = run("predict", "-m", tmp_path / "m", place / "a0.wav", "-f", "json")
+    shown = run(
+        "predict", "-m", tmp_path / "m", place / "a0.wav", "-f", "json", "--engine", "torch"
+    )
     assert json.loads(shown.stdout)[0]["p_sad"] > 0
     assert "## Measured on the development set" in run("models", "show", tmp_path / "m").stdout
 

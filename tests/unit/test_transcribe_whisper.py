@@ -21,10 +21,11 @@ import checkpoints  # noqa: E402
 import whisper  # noqa: E402
 import whisper_checkpoints  # noqa: E402
 
-import emocli  # noqa: E402
 from emocli.errors import MissingDependency, ModelError, ModelUnavailable  # noqa: E402
 from emocli.models import hub, transcribers  # noqa: E402
 from emocli.models.transcribers import resolve_transcriber  # noqa: E402
+from emocli.pipeline.inputs import read_inputs  # noqa: E402
+from emocli.pipeline.transcribe import TranscriptionRun  # noqa: E402
 from emocli.transcript import TranscribeOptions  # noqa: E402
 
 NEVER_SILENT = {"no_speech_threshold": 1.0}
@@ -221,14 +222,20 @@ def test_lanes_change_no_text(kind, request, noise, tmp_path):
     name = str(request.getfixturevalue(kind))
     for number in range(4):
         soundfile.write(tmp_path / f"{number}.wav", noise[: 8000 * (1 + number % 3)], 16000)
-    how = {"device": "cpu", "vad": "off", "language": "en"}
-    one_by_one = emocli.transcribe(tmp_path, name, **how)
+    inputs = read_inputs([tmp_path])
+    options = TranscribeOptions(language="en", temperatures=(0.4,), **NEVER_SILENT)
+
+    def said(n_recordings):
+        transcriber = resolve_transcriber(name, device="cpu", n_recordings=n_recordings)
+        return list(TranscriptionRun(inputs, transcriber, options).transcripts())
+
+    one_by_one = said(1)
     with checkpoints.torch_threads(2):
-        together = emocli.transcribe(tmp_path, name, **how)
+        together = said(4)
         assert torch.get_num_threads() == 2
-    assert together["text"].tolist() == one_by_one["text"].tolist()
-    assert any(together["text"])
-    np.testing.assert_allclose(together["avg_logprob"], one_by_one["avg_logprob"], atol=1e-5)
+    assert any(one.transcript.text for one in together)
+    for own, other in zip(together, one_by_one, strict=True):
+        assert_alike(own.transcript, other.transcript)
 
 
 def test_as_many_lanes_as_threads_and_recordings(pt):
