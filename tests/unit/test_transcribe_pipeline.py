@@ -199,7 +199,7 @@ def test_lanes_change_neither_rows_nor_their_order(tmp_path):
 def test_lanes_are_at_work_together_and_stop_when_nobody_waits(tmp_path):
     for number in range(9):
         write_tone(tmp_path / f"{number}.wav", 1.0)
-    meeting, abandoned = threading.Barrier(2, timeout=10), []
+    meeting, begun, abandoned = threading.Barrier(2, timeout=10), threading.Event(), []
 
     @dataclass
     class Endless(FakeTranscriber):
@@ -208,6 +208,7 @@ def test_lanes_are_at_work_together_and_stop_when_nobody_waits(tmp_path):
             if len(self.heard) <= 2:
                 meeting.wait()
                 return self.said
+            begun.set()
             while is_wanted():
                 time.sleep(0.001)
             abandoned.append(len(waveform))
@@ -216,6 +217,7 @@ def test_lanes_are_at_work_together_and_stop_when_nobody_waits(tmp_path):
     utterances = read_inputs(tmp_path).utterances
     done = transcribe_utterances(utterances, Endless(most_lanes=2), TranscribeOptions(), None)
     assert [next(done).transcript.text, next(done).transcript.text] == ["Hello there. Again."] * 2
+    assert begun.wait(10)
     done.close()  # as an interrupt does
     assert 0 < len(abandoned) <= 2
 
