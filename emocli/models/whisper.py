@@ -72,8 +72,8 @@ class Transcriber(Protocol):
         """Recordings that are best transcribed at a time, in as many threads."""
         ...
 
-    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
-        """Deals the processor over lanes; gives what each of their threads calls first."""
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None] | None]:
+        """Deals the processor over lanes; gives what each of their threads calls first, if any."""
         ...
 
     def check(self, options: TranscribeOptions) -> None:
@@ -178,8 +178,8 @@ class WhisperNetwork(Protocol):
         """A source of random numbers for one recording, the same for each."""
         ...
 
-    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
-        """Deals the processor over lanes; gives what each of their threads calls first."""
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None] | None]:
+        """Deals the processor over lanes; gives what each of their threads calls first, if any."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -239,7 +239,7 @@ class WhisperTranscriber:
         alone = options.word_timestamps and self.network.times_words_alone
         return 1 if alone else self.most_lanes
 
-    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None] | None]:
         """The processor dealt over lanes; see `Transcriber.shared`."""
         return self.network.shared(n_lanes)
 

@@ -142,9 +142,9 @@ class FasterWhisper:
         """A source of random numbers for one recording; on a CPU it is the same for each."""
         return Chance(self.load_again or (lambda: self.model.model))
 
-    def shared(self, n_lanes: int) -> AbstractContextManager[Callable[[], None]]:
+    def shared(self, n_lanes: int) -> AbstractContextManager[None]:
         """Nothing, for the network was loaded with as many workers."""
-        return nullcontext(_no_share)
+        return nullcontext()
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text."""
@@ -213,10 +213,6 @@ class Chance:
         """What draws."""
         ctranslate2.set_random_seed(0)
         return self._load()
-
-
-def _no_share() -> None:
-    """CTranslate2's threads are its own."""
 
 
 def load_converted(

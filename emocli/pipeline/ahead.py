@@ -101,7 +101,7 @@ def run_ahead(
     budget: float,
     n_threads: int = 2,
     max_jobs: int = 64,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[], None] | None = None,
 ) -> Iterator[Item]:
     """What the jobs yield, job after job, made in threads.
 
