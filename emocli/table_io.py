@@ -2,7 +2,7 @@
 
 Reading is generous: any table with a ``file`` column will do, label names may be any that
 `emocli.labels` knows, times may be seconds or the ``0 days 00:00:01.5`` of an audformat segmented
-index. Writing is strict: UTF-8, a header, one row a line, figures with nine significant digits.
+index. Writing is strict, see `emocli.table_writer`.
 """
 
 import codecs
@@ -11,27 +11,23 @@ import io
 import json
 import math
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, BinaryIO
 
-import numpy as np
-
-from emocli.errors import MissingDependency, TableError
+from emocli.errors import TableError
 from emocli.labels import canonical_label
 from emocli.natural_order import natural_key
 from emocli.table import (
     PROBABILITY_PREFIX,
-    Column,
     Join,
     Key,
     PredictionTable,
-    is_figure,
     join,
     listing,
 )
+from emocli.table_writer import TableWriter, need_pyarrow, table_writer
 
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet")
 STREAMED = ("csv", "tsv", "jsonl")
@@ -131,93 +127,46 @@ def write_table(
         table: what to write.
         destination: file path, or ``"-"``.
         kind: one of `FORMATS`.
-        csv_safe: let no spreadsheet take texts of CSV and TSV for formulas, see
-            `without_formulas`.
+        csv_safe: let no spreadsheet take texts of CSV and TSV for formulas.
 
     Raises:
         TableError: the file cannot be written.
         MissingDependency: Parquet without pyarrow.
     """
-    if csv_safe and kind in ("csv", "tsv"):
-        table = without_formulas(table)
-    if destination == STDIN:
-        _WRITERS[kind](table, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    with replacing(destination) as stream:
-        _WRITERS[kind](table, stream)
+    with table_stream(destination, kind, list(table.columns), csv_safe=csv_safe) as stream:
+        stream.write(table)
 
 
-_FORMULA = re.compile(r"[=+\-@\t\r\n]")
-"""How a cell starts that spreadsheets take for something to compute."""
+@contextmanager
+def table_stream(
+    destination: str, kind: str, names: Sequence[str], *, csv_safe: bool = False
+) -> Iterator[TableWriter]:
+    """A table that is written piece by piece, to a file or to standard output for ``"-"``.
 
-
-def without_formulas(table: PredictionTable) -> PredictionTable:
-    """A table whose texts no spreadsheet takes for formulas.
-
-    An apostrophe is put before texts and names of columns that start with ``=``, ``+``, ``-``,
-    ``@``, a tab or a line break. Numbers stay as they are, negative ones too.
-    """
-    return PredictionTable(
-        {
-            text_cell(name): values
-            if is_figure(name)
-            else _texts([text_cell(value) for value in values])
-            for name, values in table.columns.items()
-        },
-        table.folder,
-    )
-
-
-def _texts(values: Sequence[str]) -> Column:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
-def text_cell(text: str) -> str:
-    """A text as a cell that no spreadsheet computes, see `without_formulas`.
-
-    Example:
-        >>> text_cell("=1+1"), text_cell("-1.5"), text_cell("a=b")
-        ("'=1+1", '-1.5', 'a=b')
-    """
-    if not _FORMULA.match(text):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text
-
-
-class TableStream:
-    """A table that is written to standard output piece by piece.
+    A file appears whole when all went well, or not at all. Who reads standard output has each
+    piece at once.
 
     Args:
-        kind: ``"csv"``, ``"tsv"`` or ``"jsonl"``, see `STREAMED`.
+        destination: file path, or ``"-"``.
+        kind: one of `FORMATS`.
         names: columns of the whole table.
-        csv_safe: let no spreadsheet take texts for formulas, see `without_formulas`; there is
-            nothing to guard in JSON Lines.
+        csv_safe: let no spreadsheet take texts of CSV and TSV for formulas, see
+            `emocli.table_writer.text_cell`.
+
+    Raises:
+        TableError: the file cannot be written.
+        MissingDependency: Parquet without pyarrow.
     """
-
-    def __init__(self, kind: str, names: Sequence[str], *, csv_safe: bool = False) -> None:
-        self._kind, self._names, self._begun = kind, list(names), False
-        self._csv_safe = csv_safe and kind != "jsonl"
-
-    def write(self, table: PredictionTable) -> None:
-        """Write some rows, which whoever reads has at once."""
-        columns = {name: table.column(name) for name in self._names}
-        piece, stream = PredictionTable(columns, table.folder), sys.stdout.buffer
-        if self._csv_safe:
-            piece = without_formulas(piece)
-        if self._kind == "jsonl":
-            _write_json_lines(piece, stream)
-        else:
-            separator = "," if self._kind == "csv" else "\t"
-            _write_separated(piece, stream, separator, header=not self._begun)
+    place = nullcontext(sys.stdout.buffer) if destination == STDIN else replacing(destination)
+    with place as stream:
+        writer = table_writer(kind, stream, names, csv_safe=csv_safe)
+        try:
+            yield writer
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.close()
         stream.flush()
-        self._begun = True
 
 
 @contextmanager
@@ -517,7 +466,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read_parquet(data: bytes, name: str) -> dict[str, list[Any]]:
-    _need_pyarrow("read")
+    need_pyarrow("read")
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -531,101 +480,12 @@ def _read_parquet(data: bytes, name: str) -> dict[str, list[Any]]:
     return {key: found.column(key).to_pylist() for key in found.column_names}
 
 
-def _need_pyarrow(verb: str) -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise MissingDependency(
-            f"Parquet cannot be {verb} without pyarrow, which is not installed. "
-            f'Install it with pip install "emocli[parquet]" or use another format.'
-        ) from None
-
-
 _READERS: Mapping[str, Callable[[bytes, str], Mapping[str, Sequence[Any]]]] = {
     "csv": lambda data, name: _read_separated(data, name, ","),
     "tsv": lambda data, name: _read_separated(data, name, "\t"),
     "json": _read_json,
     "jsonl": _read_json_lines,
     "parquet": _read_parquet,
-}
-
-
-def number(name: str, value: float) -> float | None:
-    """A figure as it is written: times to a millisecond, others to nine significant digits.
-
-    Returns:
-        The rounded figure, None where it is missing.
-    """
-    if math.isnan(value):
-        return None
-    return round(value, 3) if name in ("start", "end") else float(f"{value:.9g}")
-
-
-def _cell(name: str, value: Any) -> str:
-    """A cell of a CSV table; missing figures are empty."""
-    if not is_figure(name):
-        return str(value)
-    if math.isnan(value):
-        return ""
-    return f"{value:.3f}" if name in ("start", "end") else f"{value:.9g}"
-
-
-def _objects(table: PredictionTable) -> Iterator[dict[str, Any]]:
-    """Rows as JSON objects; missing figures are null."""
-    for row in table.rows():
-        yield {
-            name: number(name, value) if is_figure(name) else value for name, value in row.items()
-        }
-
-
-def _write_separated(
-    table: PredictionTable, stream: BinaryIO, separator: str, *, header: bool = True
-) -> None:
-    text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
-    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
-    names = list(table.columns)
-    if header:
-        writer.writerow(names)
-    cells = ([_cell(name, value) for value in table[name].tolist()] for name in names)
-    writer.writerows(zip(*cells, strict=True))
-    text.flush()
-    text.detach()
-
-
-def _write_text(pieces: Iterable[str], stream: BinaryIO) -> None:
-    for piece in pieces:
-        stream.write(piece.encode("utf-8", errors="surrogateescape"))
-
-
-def _write_json(table: PredictionTable, stream: BinaryIO) -> None:
-    rows = [json.dumps(row, ensure_ascii=False) for row in _objects(table)]
-    _write_text(("[\n", ",\n".join(rows), "\n]\n" if rows else "]\n"), stream)
-
-
-def _write_json_lines(table: PredictionTable, stream: BinaryIO) -> None:
-    _write_text((json.dumps(row, ensure_ascii=False) + "\n" for row in _objects(table)), stream)
-
-
-def _write_parquet(table: PredictionTable, stream: BinaryIO) -> None:
-    _need_pyarrow("written")
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    arrays = {
-        name: pa.array(
-            values.tolist(), type=pa.float64() if is_figure(name) else pa.string(), from_pandas=True
-        )
-        for name, values in table.columns.items()
-    }
-    pa.parquet.write_table(pa.table(arrays), stream)
-
-
-_WRITERS: Mapping[str, Callable[[PredictionTable, BinaryIO], None]] = {
-    "csv": lambda table, stream: _write_separated(table, stream, ","),
-    "tsv": lambda table, stream: _write_separated(table, stream, "\t"),
-    "json": _write_json,
-    "jsonl": _write_json_lines,
-    "parquet": _write_parquet,
 }
 
 

@@ -27,7 +27,8 @@ from emocli.metrics.evaluation import Evaluation
 from emocli.pipeline.evaluate import LARGE, N_DRAWS, EvalOptions
 from emocli.pipeline.evaluate import evaluate as evaluate_tables
 from emocli.pipeline.pairing import Pairing
-from emocli.table_io import STDIN, read_table, replacing, text_cell
+from emocli.table_io import STDIN, read_table, replacing
+from emocli.table_writer import text_cell
 
 JOIN_PANEL = "Which rows"
 TRUST_PANEL = "Intervals and comparisons"

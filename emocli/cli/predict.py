@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from emocli.cli import confidence, options, resuming, timeline
+from emocli.cli.cautions import Cautions
 from emocli.cli.console import Talk, complain, emit, finish
 from emocli.cli.options import DType, Engine, batch_size_of
 from emocli.cli.progress import shown
-from emocli.cli.render import CAUTION_COLUMNS, cautions, prediction_table, summary
+from emocli.cli.render import prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
 from emocli.pipeline.cluster import Cluster, predict_on_cluster
 from emocli.pipeline.journal import Journal
@@ -25,7 +25,7 @@ from emocli.pipeline.predict import (
 from emocli.pipeline.processes import count_cores
 from emocli.pipeline.scoring import Block, PredictOptions
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, STREAMED, TableStream
+from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
 
 
 def predict(
@@ -130,21 +130,27 @@ def predict(
         whole = {"model": model, **loading}
         _scatter(run, found, output, whole, talk, overwrite=not resume)
         return
-    if output == STDIN and kind in STREAMED and not chosen.windows:
-        table = _stream(run, kind, talk, csv_safe=csv_safe)
+    watch = Cautions()
+    by_row = kind in FORMATS and not chosen.windows
+    if by_row and output == STDIN and kind in STREAMED:
+        _stream(run, kind, talk, watch, csv_safe=csv_safe)
     else:
         settings = partial(run.settings, device=device, dtype=dtype.value, engine=engine.value)
         with resuming.kept(
             output, settings, resume=resume, makes_folders=bool(places), talk=talk
         ) as journal:
-            measured = _measure(run, journal, talk)
-            table = shaping.shaped(measured)
-            if places:
-                timeline.write_tracks(table, places, kind)
+            if by_row and journal is not None:
+                _record(run, journal, output, kind, talk, watch, csv_safe=csv_safe)
             else:
-                if kind == "table" and (strips := timeline_strips(table)):
-                    talk.show(strips)
-                emit(table, output, kind, prediction_table, csv_safe=csv_safe)
+                measured = _measure(run, journal, talk)
+                table = shaping.shaped(measured)
+                watch.add(table)
+                if places:
+                    timeline.write_tracks(table, places, kind)
+                else:
+                    if kind == "table" and (strips := timeline_strips(table)):
+                        talk.show(strips)
+                    emit(table, output, kind, prediction_table, csv_safe=csv_safe)
         if kind == "table":
             talk.show(summary(table))
             if chosen.windows and (moved := movement_summary(measured)):
@@ -153,9 +159,9 @@ def predict(
         talk.say(voice.sentence())
         for sentence in voice.details():
             talk.detail(sentence)
-    for sentence in cautions(table):
+    for sentence in watch.sentences():
         talk.warn(sentence)
-    finish(int(table.failed.sum()))
+    finish(watch.n_failed)
 
 
 def _measure(run: PredictionRun, journal: Journal | None, talk: Talk) -> PredictionTable:
@@ -194,22 +200,36 @@ def _scatter(
     finish(n_failed)
 
 
-def _stream(run: PredictionRun, kind: str, talk: Talk, *, csv_safe: bool) -> PredictionTable:
-    """Write rows to standard output as they come; what of them is looked at in the end."""
-    names = run.header()
-    stream = TableStream(kind, names, csv_safe=csv_safe)
-    stream.write(run.table([]))
-    seen = []
-    with shown(talk, "recordings") as progress:
+def _stream(run: PredictionRun, kind: str, talk: Talk, watch: Cautions, *, csv_safe: bool) -> None:
+    """Write rows to standard output as they come."""
+    with (
+        table_stream(STDIN, kind, run.header(), csv_safe=csv_safe) as stream,
+        shown(talk, "recordings") as progress,
+    ):
         for block in _said(run.blocks(progress)):
             table = run.table(rows_of([block]))
             stream.write(table)
-            seen.append({name: table.column(name) for name in CAUTION_COLUMNS})
-    if not seen:
-        return run.table([])
-    return PredictionTable(
-        {name: np.concatenate([one[name] for one in seen]) for name in CAUTION_COLUMNS}
-    )
+            watch.add(table)
+
+
+def _record(
+    run: PredictionRun,
+    journal: Journal,
+    output: str,
+    kind: str,
+    talk: Talk,
+    watch: Cautions,
+    *,
+    csv_safe: bool,
+) -> None:
+    """Write rows to the journal as they come, and then the table, of which pieces are in memory."""
+    with shown(talk, "recordings") as progress:
+        for _ in _said(run.blocks(progress, journal)):
+            pass
+    with table_stream(output, kind, run.header(), csv_safe=csv_safe) as stream:
+        for table in run.tables(run.recorded(journal)):
+            stream.write(table)
+            watch.add(table)
 
 
 def _said(blocks: Iterable[Block]) -> Iterator[Block]:

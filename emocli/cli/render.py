@@ -22,12 +22,6 @@ DOUBTFUL_ENTROPY = 0.8
 top label of a posterior has about half of the mass at best."""
 DOUBTFUL_MARGIN = 0.1
 """Lead of the top label below which a row is marked as doubtful."""
-UNIFORM_ENTROPY = 0.95
-"""Mean normalised entropy from which a run as a whole says next to nothing."""
-COLLAPSE_SHARE = 0.95
-"""Share of one label from which a run looks as if the model had collapsed."""
-COLLAPSE_ROWS = 10
-"""Rows below which one label for all may be plain truth."""
 LEAST_CERTAIN = 3
 TEXT_CELLS = 32
 WIDE = 100
@@ -229,38 +223,3 @@ def _model_summary(model: str, rows: PredictionTable) -> list[RenderableType]:
     mean = Text(f"  mean entropy {np.nanmean(entropy):.3f} nats  {spread}")
     names = ", ".join(f"{printable(rows['file'][i])} ({entropy[i]:.2f})" for i in least)
     return [heading, grid, mean, Text(f"  least certain: {names}")]
-
-
-CAUTION_COLUMNS = ("file", "model", "label", "normalized_entropy", "error")
-"""What `cautions` looks at."""
-
-
-def cautions(table: PredictionTable) -> list[str]:
-    """Sentences about a run that as a whole should not be trusted.
-
-    A model that gives nearly every recording the same label, or posteriors that are close to
-    uniform, does not fit the recordings, whatever it says of each of them.
-
-    Args:
-        table: with `CAUTION_COLUMNS` at least.
-    """
-    found = []
-    evenness = table.column("normalized_entropy")
-    for model in dict.fromkeys(table.column("model").tolist()):
-        rows = (table.column("model") == model) & ~np.isnan(evenness)
-        n_rows = int(rows.sum())
-        if n_rows < COLLAPSE_ROWS:
-            continue
-        label, count = Counter(table["label"][rows].tolist()).most_common(1)[0]
-        if count >= COLLAPSE_SHARE * n_rows:
-            found.append(
-                f"{model} gives {count} of {n_rows} rows the same label, {label}. "
-                f"Either they are alike, or the model does not fit these recordings."
-            )
-        mean = float(evenness[rows].mean())
-        if mean > UNIFORM_ENTROPY:
-            found.append(
-                f"{model} is near uniform: the mean entropy is {mean:.0%} of the largest possible. "
-                f"Its labels say next to nothing about these recordings."
-            )
-    return found

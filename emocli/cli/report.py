@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from emocli.cli.app import ARGUMENTS
+from emocli.cli.cautions import cautions
 from emocli.cli.console import Talk
 from emocli.cli.fusers import read_fuser
 from emocli.cli.options import (
@@ -24,7 +25,7 @@ from emocli.cli.options import (
     TruthColumn,
     Verbose,
 )
-from emocli.cli.render import cautions, doubtful
+from emocli.cli.render import doubtful
 from emocli.errors import TableError
 from emocli.fusion.entropy_selection import EntropySelection
 from emocli.metrics.evaluation import Evaluation

@@ -1,9 +1,8 @@
 """``emocli transcribe``: recordings in, what is said in them out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
-from itertools import chain
 from pathlib import PurePath
 from typing import Annotated
 
@@ -17,19 +16,17 @@ from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table
 from emocli.errors import ModelError
 from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.journal import Journal
 from emocli.pipeline.transcribe import (
     DEFAULT_MODEL,
-    NAME,
     Transcribed,
     TranscriptionRun,
     load_transcriber,
-    rows_of_utterances,
-    transcript_rows,
 )
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, STREAMED, TableStream
+from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
 from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
 
 
@@ -276,31 +273,53 @@ def transcribe(
     with resuming.kept(
         output, settings, resume=resume, makes_folders=bool(places), talk=talk
     ) as journal:
-        with shown(talk, "recordings") as progress:
-            transcribed = list(_said(run.transcripts(progress, journal)))
-        if journal is not None:
-            transcribed = list(run.recorded(journal))
+        done = _heard(run, journal, talk)
         if kind in SUBTITLES:
-            write_subtitles(transcribed, places, kind)
+            n_failed = write_subtitles(done, places, kind)
+        elif kind in FORMATS and journal is not None:
+            tables = run.tables(done, segments=segments)
+            n_failed = _write(run, tables, output, kind, segments=segments, csv_safe=csv_safe)
         else:
-            listed = rows_of_utterances(transcribed, transcriber, how, segments=segments)
-            rows = chain.from_iterable(listed)
-            table = PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
+            table = run.table(done, segments=segments)
+            n_failed = int(table.failed.sum())
             emit(table, output, kind, prediction_table, csv_safe=csv_safe)
-    finish(sum(bool(one.error) for one in transcribed))
+    finish(n_failed)
+
+
+def _heard(run: TranscriptionRun, journal: Journal | None, talk: Talk) -> Iterable[Transcribed]:
+    """All transcripts of a run, when the last of them is there."""
+    with shown(talk, "recordings") as progress:
+        done = _said(run.transcripts(progress, journal))
+        if journal is None:
+            return list(done)
+        for _ in done:  # written as they come
+            pass
+    return run.recorded(journal)
 
 
 def _stream(run: TranscriptionRun, kind: str, talk: Talk, *, segments: bool, csv_safe: bool) -> int:
     """Write rows to standard output as they come; how many recordings have none."""
-    names = run.header(segments=segments)
-    stream = TableStream(kind, names, csv_safe=csv_safe)
-    stream.write(PredictionTable.from_columns({name: [] for name in names}))
-    n_failed = 0
     with shown(talk, "recordings") as progress:
-        for one in _said(run.transcripts(progress)):
-            rows = transcript_rows(one, run.transcriber, run.options, segments=segments)
-            stream.write(PredictionTable.from_rows(rows, folder=run.inputs.folder, name=NAME))
-            n_failed += bool(one.error)
+        done = _said(run.transcripts(progress))
+        tables = (run.table([one], segments=segments) for one in done)
+        return _write(run, tables, STDIN, kind, segments=segments, csv_safe=csv_safe)
+
+
+def _write(
+    run: TranscriptionRun,
+    tables: Iterable[PredictionTable],
+    output: str,
+    kind: str,
+    *,
+    segments: bool,
+    csv_safe: bool,
+) -> int:
+    """Write the pieces of a table; how many recordings have no transcript."""
+    n_failed = 0
+    with table_stream(output, kind, run.header(segments=segments), csv_safe=csv_safe) as stream:
+        for table in tables:
+            stream.write(table)
+            n_failed += int(table.failed.sum())
     return n_failed
 
 
@@ -367,8 +386,8 @@ def subtitle_places(files: Sequence[str], output: str, kind: str) -> dict[str, s
 
 
 def write_subtitles(
-    transcribed: Sequence[Transcribed], places: Mapping[str, str], kind: str
-) -> None:
+    transcribed: Iterable[Transcribed], places: Mapping[str, str], kind: str
+) -> int:
     """Write the subtitles of each recording that was heard to its place.
 
     Args:
@@ -376,13 +395,20 @@ def write_subtitles(
         places: file path or ``"-"`` by recording.
         kind: ``"srt"``, ``"vtt"`` or ``"txt"``.
 
+    Returns:
+        How many utterances were not heard.
+
     Raises:
         TableError: a file or folder cannot be written.
     """
     found: dict[str, list[Segment]] = {}
+    n_failed = 0
     for one in transcribed:
-        if not one.error:
+        if one.error:
+            n_failed += 1
+        else:
             found.setdefault(one.utterance.file, []).extend(one.transcript.segments)
     for file, segments in found.items():
         text = subtitles(sorted(segments, key=lambda segment: segment.start), kind)
         write_text(text, places[file], "subtitles")
+    return n_failed

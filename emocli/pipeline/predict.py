@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import (
     DEFAULT_OPTIONS,
+    PIECE_ROWS,
     Block,
     PredictOptions,
     Row,
@@ -141,6 +143,12 @@ class PredictionRun:
     def table(self, rows: Iterable[Row]) -> PredictionTable:
         """The rows as the table that was asked for; without any, a table of the same columns."""
         return self.shaping.shaped(self.measured(rows))
+
+    def tables(self, rows: Iterable[Row]) -> Iterator[PredictionTable]:
+        """The same as `table` in pieces, for rows that are not put together."""
+        left = iter(rows)
+        while len(table := self.table(islice(left, PIECE_ROWS))):
+            yield table
 
     def measured(self, rows: Iterable[Row]) -> PredictionTable:
         """The rows as a table before windows are put together; see `Shaping.measured`."""

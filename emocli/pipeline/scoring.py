@@ -30,6 +30,9 @@ Sums differ in their last digits by what else is in a batch. Batches that do not
 chunk are the same however many processes share the chunks, and wherever a run was interrupted.
 """
 
+PIECE_ROWS = 8192
+"""Utterances or rows of a long table that are in memory while it is written."""
+
 Score = NDArray[np.float64] | str
 """Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from emocli.pipeline.inputs import (
     threads_for,
 )
 from emocli.pipeline.progress import ProgressCallback, Tally
-from emocli.pipeline.scoring import Row
+from emocli.pipeline.scoring import PIECE_ROWS, Row
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
 from emocli.transcript import Segment, Span, TranscribeOptions, Transcript, Word
 
@@ -146,10 +146,8 @@ def transcribe(
         model_dir=model_dir,
         n_recordings=len(inputs.utterances),
     )
-    done = TranscriptionRun(inputs, transcriber, options, detector).transcripts(progress)
-    listed = rows_of_utterances(done, transcriber, options, segments=segments)
-    rows = chain.from_iterable(listed)
-    return PredictionTable.from_rows(rows, folder=inputs.folder, name=NAME)
+    run = TranscriptionRun(inputs, transcriber, options, detector)
+    return run.table(run.transcripts(progress), segments=segments)
 
 
 def load_transcriber(
@@ -234,6 +232,26 @@ class TranscriptionRun:
         """All transcripts of a run whose `transcripts` have gone to a journal, in their order."""
         for utterance, row in zip(self.inputs.utterances, journal.rows(_STEP), strict=True):
             yield _from_plain(utterance, row)
+
+    def table(self, done: Iterable[Transcribed], *, segments: bool = False) -> PredictionTable:
+        """The table of transcripts.
+
+        Args:
+            done: of this run.
+            segments: one row for each segment instead of one for each utterance.
+        """
+        rows = chain.from_iterable(
+            transcript_rows(one, self.transcriber, self.options, segments=segments) for one in done
+        )
+        return PredictionTable.from_rows(rows, folder=self.inputs.folder, name=NAME)
+
+    def tables(
+        self, done: Iterable[Transcribed], *, segments: bool = False
+    ) -> Iterator[PredictionTable]:
+        """The same as `table` in pieces."""
+        left = iter(done)
+        while len(table := self.table(islice(left, PIECE_ROWS), segments=segments)):
+            yield table
 
     def header(self, *, segments: bool = False) -> list[str]:
         """Names of the columns that the table will have, whatever is said.
@@ -462,29 +480,6 @@ def _remarks(transcript: Transcript) -> Iterator[str]:
         yield f"dropped {n} segment{'s' if n > 1 else ''} without speech ({times})"
 
 
-def rows_of_utterances(
-    done: Iterable[Transcribed],
-    transcriber: Transcriber,
-    options: TranscribeOptions,
-    *,
-    segments: bool = False,
-) -> Iterator[list[Row]]:
-    """The rows of one utterance after the other, as they come.
-
-    Args:
-        done: utterances and their transcripts, see `transcribe_utterances`.
-        transcriber: the model, for its name.
-        options: how it was transcribed.
-        segments: one row for each segment instead of one for each utterance.
-
-    Yields:
-        For each utterance, in the same order, its rows: at least one, and exactly one with an
-        ``error`` where it failed.
-    """
-    for one in done:
-        yield transcript_rows(one, transcriber, options, segments=segments)
-
-
 def transcript_rows(
     one: Transcribed,
     transcriber: Transcriber,
@@ -499,6 +494,9 @@ def transcript_rows(
         transcriber: the model, for its name.
         options: how it was transcribed.
         segments: one row for each segment, kept or dropped, if there is any.
+
+    Returns:
+        At least one, and exactly one with an ``error`` where the utterance failed.
     """
     transcript = one.transcript
     if not segments or not (transcript.segments or transcript.dropped):

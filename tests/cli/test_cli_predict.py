@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from emocli.cli import render
 from emocli.cli.app import app
+from emocli.cli.cautions import Cautions, cautions
 from emocli.cli.progress import clock, pace
 from emocli.pipeline.progress import Progress
 from emocli.table import PredictionTable
@@ -98,6 +99,26 @@ def test_what_failed_is_counted_for_people(folder):
 
 def test_quiet_says_nothing(folder):
     assert run("takes", "-f", "table", "-q").stderr == ""
+
+
+@pytest.mark.parametrize("piece_rows", [1, 2, 100])
+def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, piece_rows):
+    """Models with other columns, a recording that fails, columns of a manifest, notes."""
+    monkeypatch.setattr("emocli.pipeline.predict.PIECE_ROWS", piece_rows)
+    (folder / "broken.wav").write_text("this is not audio")
+    (folder / "list.csv").write_text(
+        "file,text,who\nloud.wav,well,a\nbroken.wav,,\nsoft.flac,oh,b\nnone.wav,so,c\n"
+    )
+    models = [word for name in ("moods", "builtin", "words") for word in ("-m", name)]
+    options = ("--abstain-below", "0.4")
+    for form in ("csv", "tsv", "jsonl"):
+        piped = run("takes/list.csv", *models, *options, "-f", form)
+        kept = run("takes/list.csv", *models, *options, "-o", f"out.{form}")
+        assert (piped.exit_code, kept.exit_code, kept.stdout) == (3, 3, "")
+        assert kept.stderr == piped.stderr
+        with open(f"out.{form}", encoding="utf-8", newline="") as stream:
+            assert stream.read() == piped.stdout
+        assert piped.stdout.count("\n") == 12 + (form != "jsonl")
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "parquet"])
@@ -195,16 +216,39 @@ def test_a_run_that_collapsed_is_said(folder):
 def test_a_near_uniform_run_is_said():
     rows = [{"file": str(i), "model": "m", "p_a": 0.5, "p_b": 0.5} for i in range(10)]
     rows[0] |= {"p_a": 0.4, "p_b": 0.6}
-    found = render.cautions(PredictionTable.from_rows(rows))
+    found = cautions(PredictionTable.from_rows(rows))
     assert found == [
         "m is near uniform: the mean entropy is 100% of the largest possible. "
         "Its labels say next to nothing about these recordings."
     ]
 
 
+def test_cautions_do_not_depend_on_the_pieces():
+    rows = [
+        {"file": str(i), "model": "mn"[i % 2], "p_a": 0.5 + i / 200, "p_b": 0.5 - i / 200}
+        for i in range(30)
+    ]
+    rows[7] = {"file": "7", "model": "n", "error": "broken"}
+    run = Cautions()
+    for first in range(0, 30, 4):
+        run.add(PredictionTable.from_rows(rows[first : first + 4]))
+    assert run.n_failed == 1
+    assert list(run.sentences()) == cautions(PredictionTable.from_rows(rows))
+    assert list(run.sentences()) == [
+        f"{model} {end}"
+        for model, n_rows, even in (("m", 15, "98%"), ("n", 14, "98%"))
+        for end in (
+            f"gives {n_rows} of {n_rows} rows the same label, a. Either they are alike, or the "
+            f"model does not fit these recordings.",
+            f"is near uniform: the mean entropy is {even} of the largest possible. Its labels say "
+            "next to nothing about these recordings.",
+        )
+    ]
+
+
 def test_few_rows_are_no_reason_for_caution():
     rows = [{"file": str(i), "model": "m", "p_a": 1.0, "p_b": 0.0} for i in range(9)]
-    assert render.cautions(PredictionTable.from_rows(rows)) == []
+    assert cautions(PredictionTable.from_rows(rows)) == []
 
 
 def test_names_cannot_drive_the_terminal(folder):

@@ -72,6 +72,20 @@ def rows_of(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.parametrize("piece_rows", [1, 2, 100])
+@pytest.mark.parametrize("options", [(), ("--segments",)])
+def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, piece_rows, options):
+    monkeypatch.setattr("emocli.pipeline.transcribe.PIECE_ROWS", piece_rows)
+    (folder / "broken.wav").write_text("this is not audio")
+    piped = run("takes", *options)
+    kept = run("takes", *options, "-o", "out.csv")
+    assert (piped.exit_code, kept.exit_code, kept.stdout) == (3, 3, "")
+    assert kept.stderr == piped.stderr
+    with open("out.csv", encoding="utf-8", newline="") as stream:
+        assert stream.read() == piped.stdout
+    assert len(rows_of(piped.stdout)) == 3
+
+
 def test_a_recording_that_is_named_twice_is_taken_once(folder):
     done = run("takes/a.wav", "takes/a.wav")
     assert (done.exit_code, len(rows_of(done.stdout))) == (0, 1)

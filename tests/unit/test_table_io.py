@@ -1,11 +1,14 @@
 """Tables in files: every format, generous reading, exact sentences, joins by real path."""
 
+import csv
+import gc
 import io
 import json
 import os
 import sys
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from emocli.errors import MissingDependency, TableError
@@ -16,7 +19,7 @@ from emocli.table_io import (
     match_tables,
     read_table,
     replacing,
-    without_formulas,
+    table_stream,
     write_table,
 )
 
@@ -249,23 +252,62 @@ def test_a_shared_stem_is_refused():
     )
 
 
-def test_formulas_become_texts_and_numbers_stay_numbers():
+@pytest.mark.parametrize(("kind", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_formulas_become_texts_and_numbers_stay_numbers(kind, separator, tmp_path):
     table = PredictionTable.from_columns(
         {
             "file": ["=1+1.wav", "-a.wav", "b.wav"],
-            "p_a": [1.0, 1.0, 1.0],
             "text": ["=HYPERLINK(1)", "@SUM(A1)", "\tx"],
             "shift": ["-1.5", "+2", "plain"],
             "=x": ["", "\r", "a=b"],
             "avg_logprob": [-0.5, -0.25, -1.0],
         }
     )
-    safe = without_formulas(table)
-    assert safe["file"].tolist() == ["'=1+1.wav", "'-a.wav", "b.wav"]
-    assert safe["text"].tolist() == ["'=HYPERLINK(1)", "'@SUM(A1)", "'\tx"]
-    assert safe["shift"].tolist() == ["-1.5", "+2", "plain"]
-    assert safe["'=x"].tolist() == ["", "'\r", "a=b"]
-    assert safe["avg_logprob"].tolist() == [-0.5, -0.25, -1.0]
+    write_table(table, str(tmp_path / "t"), kind, csv_safe=True)
+    with (tmp_path / "t").open(newline="") as stream:
+        assert list(csv.reader(stream, delimiter=separator)) == [
+            ["file", "text", "avg_logprob", "shift", "'=x"],
+            ["'=1+1.wav", "'=HYPERLINK(1)", "-0.5", "-1.5", ""],
+            ["'-a.wav", "'@SUM(A1)", "-0.25", "+2", "'\r"],
+            ["b.wav", "'\tx", "-1", "plain", "a=b"],
+        ]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+def test_forms_that_no_spreadsheet_computes_stay_as_they_are(kind, tmp_path):
+    path = str(tmp_path / f"t.{kind}")
+    write_table(PredictionTable.from_rows([{"file": "=a"}]), path, kind, csv_safe=True)
+    assert read_table(path)["file"].tolist() == ["=a"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("n_rows", [0, 1, 2])
+def test_pieces_make_the_same_table(kind, n_rows, table, tmp_path):
+    rows = table.select(np.arange(n_rows))
+    whole, pieces = str(tmp_path / "whole"), str(tmp_path / "pieces")
+    write_table(rows, whole, kind)
+    with table_stream(pieces, kind, list(table.columns)) as stream:
+        for index in range(n_rows):
+            some = rows.select(np.array([index]))
+            # A piece need not have the columns that are empty in it.
+            stream.write(some if index == 0 else some.without_columns(["p_angry", "text"]))
+    if kind == "parquet":  # which tells how many row groups there are
+        found, expected = (pyarrow.parquet.read_table(path) for path in (pieces, whole))
+        assert found.equals(expected)
+    else:
+        assert (tmp_path / "pieces").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_table_that_was_not_finished_is_not_there(kind, table, tmp_path):
+    def stop() -> None:
+        with table_stream(str(tmp_path / "t"), kind, list(table.columns)) as stream:
+            stream.write(table)
+            raise TableError("stop")
+
+    assert sentence(stop) == "stop"
+    gc.collect()  # what a writer still does when it is thrown away must do no harm
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_tables_of_a_folder_are_read_as_one(tmp_path):

@@ -17,7 +17,7 @@ from emocli.models.protocol import ModelCard
 from emocli.models.whisper import Abandoned
 from emocli.pipeline import transcribe as pipeline
 from emocli.pipeline.inputs import read_inputs
-from emocli.pipeline.transcribe import rows_of_utterances, transcribe, transcribe_utterances
+from emocli.pipeline.transcribe import transcribe, transcribe_utterances, transcript_rows
 from emocli.table import PredictionTable
 from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
 
@@ -63,7 +63,7 @@ def run(paths, transcriber, *, detector=None, segments=False, **options):
     how = TranscribeOptions(**options)
     utterances = read_inputs(paths).utterances
     done = transcribe_utterances(utterances, transcriber, how, detector)
-    listed = rows_of_utterances(done, transcriber, how, segments=segments)
+    listed = (transcript_rows(one, transcriber, how, segments=segments) for one in done)
     return [row for rows in listed for row in rows]
 
 
@@ -169,7 +169,7 @@ def test_rows_come_one_recording_at_a_time(tmp_path, tone):
     fake, how = FakeTranscriber(), TranscribeOptions()
     utterances = read_inputs([str(tone), str(broken), str(last)]).utterances
     done = transcribe_utterances(utterances, fake, how, None)
-    listed = rows_of_utterances(done, fake, how, segments=True)
+    listed = (transcript_rows(one, fake, how, segments=True) for one in done)
     assert len(next(listed)) == 3
     assert len(fake.heard) == 1
     (row,) = next(listed)

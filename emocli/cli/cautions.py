@@ -1,0 +1,75 @@
+"""Sentences about a run that as a whole should not be trusted."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emocli.table import PredictionTable
+
+UNIFORM_ENTROPY = 0.95
+"""Mean normalised entropy from which a run as a whole says next to nothing."""
+COLLAPSE_SHARE = 0.95
+"""Share of one label from which a run looks as if the model had collapsed."""
+COLLAPSE_ROWS = 10
+"""Rows below which one label for all may be plain truth."""
+
+
+@dataclass
+class _Seen:
+    """What the predictions of a model have come to."""
+
+    labels: Counter[str] = field(default_factory=Counter)
+    evenness: float = 0.0
+
+
+class Cautions:
+    """What a run has come to, gathered piece by piece.
+
+    A model that gives nearly every recording the same label, or posteriors that are close to
+    uniform, does not fit the recordings, whatever it says of each of them.
+
+    Attributes:
+        n_failed: rows with an error.
+    """
+
+    def __init__(self) -> None:
+        self.n_failed = 0
+        self._seen: dict[str, _Seen] = {}
+
+    def add(self, table: PredictionTable) -> None:
+        """Look at some rows of the run."""
+        self.n_failed += int(table.failed.sum())
+        evenness, models = table.column("normalized_entropy"), table.column("model")
+        for model in dict.fromkeys(models.tolist()):
+            rows = (models == model) & ~np.isnan(evenness)
+            seen = self._seen.setdefault(model, _Seen())
+            seen.labels.update(table.column("label")[rows].tolist())
+            seen.evenness += float(evenness[rows].sum())
+
+    def sentences(self) -> Iterator[str]:
+        """What to say of the run, model by model."""
+        for model, seen in self._seen.items():
+            n_rows = seen.labels.total()
+            if n_rows < COLLAPSE_ROWS:
+                continue
+            label, count = seen.labels.most_common(1)[0]
+            if count >= COLLAPSE_SHARE * n_rows:
+                yield (
+                    f"{model} gives {count} of {n_rows} rows the same label, {label}. "
+                    f"Either they are alike, or the model does not fit these recordings."
+                )
+            mean = seen.evenness / n_rows
+            if mean > UNIFORM_ENTROPY:
+                yield (
+                    f"{model} is near uniform: the mean entropy is {mean:.0%} of the largest "
+                    f"possible. Its labels say next to nothing about these recordings."
+                )
+
+
+def cautions(table: PredictionTable) -> list[str]:
+    """What to say of a run whose table is there as a whole; see `Cautions`."""
+    run = Cautions()
+    run.add(table)
+    return list(run.sentences())

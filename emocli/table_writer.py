@@ -1,0 +1,244 @@
+"""Prediction tables written piece by piece: CSV, TSV, JSON, JSON Lines and Parquet.
+
+Writing is strict: UTF-8, a header, one row a line, figures with nine significant digits. However
+large a table is, only the piece that is being written is in memory.
+"""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
+
+from emocli.errors import MissingDependency
+from emocli.table import PredictionTable, is_figure
+
+_FORMULA = re.compile(r"[=+\-@\t\r\n]")
+"""How a cell starts that spreadsheets take for something to compute."""
+
+
+class TableWriter(Protocol):
+    """A table that is being written to a stream."""
+
+    def write(self, table: PredictionTable) -> None:
+        """Write some rows; a column that they lack is missing there."""
+        ...
+
+    def close(self) -> None:
+        """Write what ends the table; the stream stays open."""
+        ...
+
+    def abandon(self) -> None:
+        """Leave the table without its end."""
+        ...
+
+
+def table_writer(
+    kind: str, stream: BinaryIO, names: Sequence[str], *, csv_safe: bool = False
+) -> TableWriter:
+    """A table of which the beginning is written.
+
+    Args:
+        kind: one of `emocli.table_io.FORMATS`.
+        stream: what to write to.
+        names: columns of the whole table.
+        csv_safe: let no spreadsheet take texts of CSV and TSV for formulas, see `text_cell`.
+
+    Raises:
+        MissingDependency: Parquet without pyarrow.
+    """
+    if kind in _SEPARATORS:
+        return _Separated(stream, names, _SEPARATORS[kind], text_cell if csv_safe else str)
+    return _OTHERS[kind](stream, names)
+
+
+def text_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet computes: others get an apostrophe in front.
+
+    Those are texts that start with ``=``, ``+``, ``-``, ``@``, a tab or a line break and are no
+    numbers.
+
+    Example:
+        >>> text_cell("=1+1"), text_cell("-1.5"), text_cell("a=b")
+        ("'=1+1", '-1.5', 'a=b')
+    """
+    if not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def need_pyarrow(verb: str) -> None:
+    """See that Parquet can be read or written.
+
+    Args:
+        verb: ``"read"`` or ``"written"``.
+
+    Raises:
+        MissingDependency: pyarrow is not installed.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise MissingDependency(
+            f"Parquet cannot be {verb} without pyarrow, which is not installed. "
+            f'Install it with pip install "emocli[parquet]" or use another format.'
+        ) from None
+
+
+_LINE_END = "\r\n"
+_SEPARATORS: Mapping[str, str] = {"csv": ",", "tsv": "\t"}
+
+
+class _Separated:
+    """CSV and TSV; missing figures are empty."""
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        names: Sequence[str],
+        separator: str,
+        text_of: Callable[[str], str],
+    ) -> None:
+        self._stream, self._names = stream, names
+        self._separator, self._text_of = separator, text_of
+        self._write_rows([list(map(text_of, names))])
+
+    def write(self, table: PredictionTable) -> None:
+        cells = (map(self._cell_of(name), table.column(name).tolist()) for name in self._names)
+        self._write_rows(zip(*cells, strict=True))
+
+    def close(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+    def _cell_of(self, name: str) -> Callable[[Any], str]:
+        if not is_figure(name):
+            return lambda value: self._text_of(str(value))
+        form = ".3f" if name in ("start", "end") else ".9g"
+        return lambda value: "" if math.isnan(value) else format(value, form)
+
+    def _write_rows(self, rows: Iterable[Sequence[str]]) -> None:
+        text = io.TextIOWrapper(self._stream, "utf-8", errors="surrogateescape", newline="")
+        # Cells are quoted where they hold what ends a line here, so also a lone carriage return.
+        lines = csv.writer(_UnixLines(text), delimiter=self._separator, lineterminator=_LINE_END)
+        lines.writerows(rows)
+        text.flush()
+        text.detach()
+
+
+class _UnixLines:
+    """Lines that `csv` writes, with the end that they have in files."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self._text = text
+
+    def write(self, line: str) -> None:
+        self._text.write(line.removesuffix(_LINE_END) + "\n")
+
+
+class _JsonLines:
+    """One object a line; missing figures are null."""
+
+    def __init__(self, stream: BinaryIO, names: Sequence[str]) -> None:
+        self._stream, self._names = stream, names
+
+    def write(self, table: PredictionTable) -> None:
+        for row in _objects(table, self._names):
+            self._stream.write(_encoded(row) + b"\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+
+class _Json:
+    """A list of objects; missing figures are null."""
+
+    def __init__(self, stream: BinaryIO, names: Sequence[str]) -> None:
+        self._stream, self._names, self._n_rows = stream, names, 0
+        stream.write(b"[")
+
+    def write(self, table: PredictionTable) -> None:
+        for row in _objects(table, self._names):
+            self._stream.write((b",\n" if self._n_rows else b"\n") + _encoded(row))
+            self._n_rows += 1
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.write(b"\n]\n")
+
+    def abandon(self) -> None:
+        pass
+
+
+class _Parquet:
+    """Columns of 64-bit floats and of strings; a piece is a row group."""
+
+    def __init__(self, stream: BinaryIO, names: Sequence[str]) -> None:
+        need_pyarrow("written")
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        self._schema = pa.schema(
+            [(name, pa.float64() if is_figure(name) else pa.string()) for name in names]
+        )
+        self._writer = pa.parquet.ParquetWriter(stream, self._schema)
+
+    def write(self, table: PredictionTable) -> None:
+        import pyarrow as pa
+
+        arrays = [
+            pa.array(table.column(field.name).tolist(), type=field.type, from_pandas=True)
+            for field in self._schema
+        ]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def abandon(self) -> None:
+        self._writer.is_open = False  # or it would write its end when it is thrown away
+
+
+_OTHERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], TableWriter]] = {
+    "json": _Json,
+    "jsonl": _JsonLines,
+    "parquet": _Parquet,
+}
+
+
+def _objects(table: PredictionTable, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows as JSON objects."""
+    columns = [map(_plain_of(name), table.column(name).tolist()) for name in names]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _plain_of(name: str) -> Callable[[Any], Any]:
+    return (lambda value: number(name, value)) if is_figure(name) else (lambda value: value)
+
+
+def number(name: str, value: float) -> float | None:
+    """A figure as it is written: times to a millisecond, others to nine significant digits.
+
+    Returns:
+        The rounded figure, None where it is missing.
+    """
+    if math.isnan(value):
+        return None
+    return round(value, 3) if name in ("start", "end") else float(f"{value:.9g}")
+
+
+def _encoded(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogateescape")
