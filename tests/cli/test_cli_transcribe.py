@@ -73,7 +73,7 @@ def rows_of(text):
 
 
 @pytest.mark.parametrize("piece_rows", [1, 2, 100])
-@pytest.mark.parametrize("options", [(), ("--segments",)])
+@pytest.mark.parametrize("options", [("--vad", "off"), ("--vad", "off", "--segments")])
 def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, piece_rows, options):
     monkeypatch.setattr("emocli.pipeline.transcribe.PIECE_ROWS", piece_rows)
     (folder / "broken.wav").write_text("this is not audio")
@@ -83,7 +83,7 @@ def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, pie
     assert kept.stderr == piped.stderr
     with open("out.csv", encoding="utf-8", newline="") as stream:
         assert stream.read() == piped.stdout
-    assert len(rows_of(piped.stdout)) == 3
+    assert len(rows_of(piped.stdout)) == (5 if "--segments" in options else 3)
 
 
 def test_a_recording_that_is_named_twice_is_taken_once(folder):
