@@ -151,11 +151,11 @@ class NetworkRunner:
             MemoryFull: memory runs out.
         """
         lengths = [len(values) for values in inputs]
-        stacked = self._sent(torch.from_numpy(stack(inputs)))
+        stacked = self._sent(torch.from_numpy(stack(inputs))).to(self._dtype)
         padded = len(set(lengths)) > 1
-        mask = valid_positions(lengths, max(lengths), self._device).long() if padded else None
+        mask = valid_positions(self._counts(lengths), max(lengths)).long() if padded else None
         n_frames = count_frames(lengths, self._network.convolutions)
-        valid = valid_positions(n_frames, max(n_frames), self._device)
+        valid = valid_positions(self._counts(n_frames), max(n_frames))
         self._tell_norms(lengths if padded else None)
         try:
             with torch.inference_mode(), _exact_arithmetic(self._device, self._dtype):
@@ -170,8 +170,12 @@ class NetworkRunner:
     def _sent(self, values: Tensor) -> Tensor:
         """Values on the device; on their way there while it computes the batch before."""
         if self._device.type == "cuda":
-            values = values.pin_memory()
-        return values.to(self._device, self._dtype, non_blocking=True)
+            values = values.pin_memory()  # or the copy would wait for all before it
+        return values.to(self._device, non_blocking=True)
+
+    def _counts(self, numbers: Sequence[int]) -> Tensor:
+        """Whole numbers on the device."""
+        return self._sent(torch.tensor(numbers))
 
     def _heard(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         missing = self._network.min_samples - len(waveform)
@@ -181,9 +185,7 @@ class NetworkRunner:
         first = self._network.convolutions[:1]
         for norm in self._norms:
             norm.n_frames = (
-                None
-                if n_samples is None
-                else torch.tensor(count_frames(n_samples, first), device=self._device)
+                None if n_samples is None else self._counts(count_frames(n_samples, first))
             )
 
 
@@ -303,9 +305,17 @@ def count_frames(lengths: Sequence[int], convolutions: Sequence[tuple[int, int]]
     return counts
 
 
-def valid_positions(lengths: Sequence[int], longest: int, device: torch.device) -> Tensor:
-    """True where a sequence is, False where its padding is, shape (n_utterances, longest)."""
-    return torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+def valid_positions(lengths: Tensor, longest: int) -> Tensor:
+    """True where a sequence is, False where its padding is.
+
+    Args:
+        lengths: shape (n_utterances,).
+        longest: of them, or more.
+
+    Returns:
+        Shape (n_utterances, longest), on the device of the lengths.
+    """
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
 def stack(inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -62,12 +62,11 @@ class TunableSpeech:
             lengths: samples of each utterance.
             longest: samples of the batch.
         """
-        cpu = torch.device("cpu")
         is_padded = min(lengths) < longest
-        mask = valid_positions(lengths, longest, cpu).long() if is_padded else None
+        mask = valid_positions(torch.tensor(lengths), longest).long() if is_padded else None
         n_frames = count_frames(lengths, self.network.convolutions)
         (most,) = count_frames([longest], self.network.convolutions)
-        return mask, valid_positions(n_frames, most, cpu)
+        return mask, valid_positions(torch.tensor(n_frames), most)
 
     def hear_all(self) -> None:
         """Let norms count all frames, until the next batch with a mask."""

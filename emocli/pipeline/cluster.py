@@ -303,7 +303,7 @@ def _map_chunks(
     """Rows of chunks, in whatever order they come, each chunk once."""
     n_gpus, n_cores = _machines(ray)
     n_actors = min(len(numbers), n_gpus or int(ray.cluster_resources().get("CPU", 1)))
-    options = replace(run.options, n_processes=1, n_threads=max(run.options.n_threads, n_cores))
+    options = replace(run.options, n_processes=1, n_threads=max(n_cores, 2))
     items = [{"number": n, "chunk": json.dumps([_plain(u) for u in chunks[n]])} for n in numbers]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         _Scorer,

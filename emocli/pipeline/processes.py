@@ -31,6 +31,14 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 
+def count_decoders() -> int:
+    """Recordings to decode at a time: on half of the cores, 2 at least and 8 at most.
+
+    Two threads read more than any model on a CPU takes, and a GPU takes more than they read.
+    """
+    return min(max(count_cores() // 2, 2), 8)
+
+
 def run_in_processes(
     jobs: Sequence[Job], work: Callable[[Job], Result], n_processes: int
 ) -> Iterator[Result]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from emocli.calibration.uncertainty import uncertainty
 from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.processes import count_decoders
 from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PROBABILITY_PREFIX
 
@@ -60,7 +61,7 @@ class PredictOptions:
     window_seconds: float = 12.0
     hop_seconds: float | None = None
     batch_size: int | None = None
-    n_threads: int = 2
+    n_threads: int = field(default_factory=count_decoders)
     n_processes: int = 1
     voice: VoiceActivity | None = None
 

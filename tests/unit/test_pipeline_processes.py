@@ -6,7 +6,7 @@ import time
 import pytest
 
 from emocli.errors import AudioError, EmocliError
-from emocli.pipeline.processes import count_cores, run_in_processes
+from emocli.pipeline.processes import count_cores, count_decoders, run_in_processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
 
@@ -91,3 +91,9 @@ def _is_zombie(pid):
 
 def test_there_is_a_core():
     assert count_cores() >= 1
+
+
+@pytest.mark.parametrize(("n_cores", "expected"), [(1, 2), (4, 2), (8, 4), (64, 8)])
+def test_more_cores_decode_more(n_cores, expected, monkeypatch):
+    monkeypatch.setattr("emocli.pipeline.processes.count_cores", lambda: n_cores)
+    assert count_decoders() == expected
