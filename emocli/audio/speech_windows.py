@@ -15,7 +15,7 @@ from emocli.audio.voice_activity import SAMPLING_RATE, Detector
 from emocli.audio.windows import WindowPlan, window_bounds
 
 STRETCH_SECONDS = 300.0
-"""Sound in which speech is looked for at once: 19 MB at 16 kHz, 0.2 GB within Silero's network."""
+"""Sound in which speech is looked for at once: 19 MB at 16 kHz."""
 
 BREATH_SECONDS = 0.5
 """A shorter pause is part of what is said; windows go on across it."""

@@ -1,14 +1,13 @@
 """Where somebody speaks: Silero's network where it is installed, the level of the sound elsewhere.
 
 Silero's own Python package changes torch's number of threads for the whole process when it is
-imported, and runs its network frame by frame. So only its weights are taken from it, and the
-network, which is small, is built here: all frames at once through the convolutions, then once
-through the recurrent cell. The level can only tell sound from silence, not speech from music.
+imported, and runs its network frame by frame. So only its network is taken from it, in the form
+that takes many frames at once, which needs neither that package's code nor torch. The level can
+only tell sound from silence, not speech from music.
 
 Source: Silero Team, "Silero VAD", https://github.com/snakers4/silero-vad (weights MIT).
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -24,7 +23,9 @@ SAMPLING_RATE = 16000
 FRAME_SAMPLES = 512  # 32 ms, the frame of Silero's network
 FRAME_SECONDS = FRAME_SAMPLES / SAMPLING_RATE
 CONTEXT_SAMPLES = 64  # samples of the frame before that the network sees too
-_NETWORK = Path("data") / "silero_vad.jit"
+FRAMES_AT_ONCE = 1024  # 33 s, which take 27 MB within the network
+STATE_SHAPE = (1, 1, 128)
+_NETWORK = Path("data") / "silero_vad_16k_sequence.onnx"
 
 SPEECH_THRESHOLD = 0.5
 RELEASE_THRESHOLD = 0.35
@@ -44,7 +45,7 @@ def find_detector(method: str = "auto") -> Detector | None:
     """The function that finds speech, by name.
 
     Args:
-        method: ``"silero"``, ``"energy"``, ``"off"`` or ``"auto"``: silero where the package is
+        method: ``"silero"``, ``"energy"``, ``"off"`` or ``"auto"``: silero where its packages are
             installed, else energy.
 
     Returns:
@@ -58,8 +59,9 @@ def find_detector(method: str = "auto") -> Detector | None:
     installed = _silero_file() is not None
     if method == "silero" and not installed:
         raise MissingDependency(
-            "Voice activity by silero needs the package silero-vad (6.0 or later), which is not "
-            "installed. Run `pip install 'emocli[vad]'`, or choose --vad energy."
+            "Voice activity by silero needs the packages silero-vad (6.2.2 or later) and "
+            "onnxruntime, which are not both installed. Run `pip install 'emocli[vad]'`, or "
+            "choose --vad energy."
         )
     return speech_by_silero if installed and method != "energy" else speech_by_energy
 
@@ -114,16 +116,17 @@ def speech_probabilities(waveform: NDArray[np.float32]) -> NDArray[np.float64]:
     Returns:
         Shape (n_frames,); the last frame is filled up with zeros.
     """
-    import torch
-
-    if not len(waveform):
-        return np.zeros(0)
     frames = _frames(waveform)  # (n_frames, 512)
-    before = np.zeros((len(frames), CONTEXT_SAMPLES), dtype=np.float32)
-    before[1:] = frames[:-1, -CONTEXT_SAMPLES:]
-    with torch.inference_mode():
-        probs = _silero(torch.from_numpy(np.concatenate([before, frames], axis=1)))
-    return np.asarray(probs, dtype=np.float64)
+    probs = np.zeros(len(frames))
+    before = np.zeros(CONTEXT_SAMPLES, np.float32)
+    hidden = cell = np.zeros(STATE_SHAPE, np.float32)
+    for first in range(0, len(frames), FRAMES_AT_ONCE):
+        some = frames[first : first + FRAMES_AT_ONCE]
+        ends = np.concatenate([before[None], some[:, -CONTEXT_SAMPLES:]])
+        inputs = {"input": np.concatenate([ends[:-1], some], axis=1), "h": hidden, "c": cell}
+        probs[first : first + len(some)], hidden, cell = _silero().run(None, inputs)
+        before = ends[-1]
+    return probs
 
 
 def _frames(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -168,50 +171,19 @@ def _tidy(runs: Sequence[tuple[float, float]], n_samples: int) -> tuple[tuple[fl
 
 def _silero_file() -> Path | None:
     """Silero's network inside its package, found without importing it."""
-    spec = find_spec("silero_vad")
+    spec = find_spec("silero_vad") if find_spec("onnxruntime") else None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     return next((path for folder in folders if (path := Path(folder) / _NETWORK).is_file()), None)
 
 
 @cache
-def _silero_weights() -> dict[str, Any]:
-    """The weights of Silero's network for 16 kHz, by a short name."""
-    import torch
+def _silero() -> Any:
+    """Silero's network for 16 kHz; threads may share it."""
+    import onnxruntime
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*torch\.jit\.load.* is deprecated", DeprecationWarning)
-        weights = torch.jit.load(str(_silero_file()), map_location="cpu").state_dict()
-    prefix = "_model."
-    return {
-        name[len(prefix) :]: value for name, value in weights.items() if name.startswith(prefix)
-    }
-
-
-def _silero(frames: Any) -> Any:
-    """Silero's network: frames (n_frames, 64 + 512) to probabilities of speech (n_frames,)."""
-    from torch.nn import functional
-
-    weights = _silero_weights()
-    padded = functional.pad(frames[:, None], (0, CONTEXT_SAMPLES), mode="reflect")
-    basis = weights["stft.forward_basis_buffer"]  # (2 * 129, 1, 256)
-    real, imaginary = functional.conv1d(padded, basis, stride=128).chunk(2, dim=1)
-    values = (real**2 + imaginary**2).sqrt()  # (n_frames, 129, 4)
-    for layer, stride in enumerate((1, 2, 2, 1)):
-        name = f"encoder.{layer}.reparam_conv"
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        values = functional.conv1d(values, weight, bias, stride=stride, padding=1).relu()
-    states, _ = _recurrent()(values.squeeze(-1))  # (n_frames, 128)
-    weight, bias = weights["decoder.decoder.2.weight"], weights["decoder.decoder.2.bias"]
-    return (states.relu() @ weight[0, :, 0] + bias).sigmoid()
-
-
-@cache
-def _recurrent() -> Any:
-    """The recurrent cell, over all frames at once."""
-    import torch
-
-    network = torch.nn.LSTM(128, 128)
-    weights = _silero_weights()
-    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    network.load_state_dict({f"{kind}_l0": weights[f"decoder.rnn.{kind}"] for kind in kinds})
-    return network.requires_grad_(False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # frame after frame anyway
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        str(_silero_file()), options, providers=["CPUExecutionProvider"]
+    )

@@ -14,6 +14,10 @@ from emocli.errors import MissingDependency
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 SECONDS = np.arange(16000 * 3) / 16000
 
+needs_silero = pytest.mark.skipif(
+    voice_activity._silero_file() is None, reason="silero-vad and onnxruntime are not installed"
+)
+
 
 @pytest.fixture(scope="module")
 def speech():
@@ -33,6 +37,7 @@ def sounds() -> dict[str, np.ndarray]:
     }
 
 
+@needs_silero
 def test_the_network_is_silero_s(speech):
     silero = pytest.importorskip("silero_vad")
     import torch
@@ -40,33 +45,43 @@ def test_the_network_is_silero_s(speech):
     n_threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*torch\.jit\.load", DeprecationWarning)
-        reference = silero.load_silero_vad()
+        references = {1e-6: silero.load_silero_vad(onnx=True), 1e-4: silero.load_silero_vad()}
     torch.set_num_threads(n_threads)
+    found = voice_activity.speech_probabilities(speech)
     padded = np.pad(speech, (0, -len(speech) % 512))
-    with torch.no_grad():
-        expected = [
-            reference(torch.from_numpy(frame), 16000).item() for frame in padded.reshape(-1, 512)
-        ]
-    np.testing.assert_allclose(voice_activity.speech_probabilities(speech), expected, atol=1e-5)
+    for tolerance, reference in references.items():
+        with torch.no_grad():
+            expected = [
+                reference(torch.from_numpy(frame), 16000).item()
+                for frame in padded.reshape(-1, 512)
+            ]
+        np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
+@needs_silero
+def test_long_recordings_are_heard_piece_by_piece(speech, monkeypatch):
+    whole = voice_activity.speech_probabilities(speech)
+    monkeypatch.setattr(voice_activity, "FRAMES_AT_ONCE", 7)
+    np.testing.assert_allclose(voice_activity.speech_probabilities(speech), whole, atol=1e-6)
+
+
+@needs_silero
 def test_speech_in_the_middle_is_found(speech):
-    pytest.importorskip("silero_vad")
     second = np.zeros(16000, dtype=np.float32)
     found = voice_activity.speech_by_silero(np.concatenate([second, speech, second]))
     assert 0.8 < found[0][0] < 1.6
     assert len(speech) / 16000 < found[-1][1] < len(speech) / 16000 + 1.3
 
 
+@needs_silero
 @pytest.mark.parametrize("name", list(sounds()))
 def test_what_is_no_speech(name):
-    pytest.importorskip("silero_vad")
     assert voice_activity.speech_by_silero(sounds()[name].astype(np.float32)) == ()
 
 
+@needs_silero
 @pytest.mark.data
 def test_real_speech_is_found(data_dir):
-    pytest.importorskip("silero_vad")
     waveform = read_waveform(data_dir / "jfk.flac").samples
     found = voice_activity.speech_by_silero(waveform)
     assert [round(start) for start, _ in found] == [0, 3, 5, 8]  # the four phrases of his sentence
@@ -119,6 +134,7 @@ def test_detectors_by_name(monkeypatch):
     with pytest.raises(MissingDependency) as error:
         voice_activity.find_detector("silero")
     assert str(error.value) == (
-        "Voice activity by silero needs the package silero-vad (6.0 or later), which is not "
-        "installed. Run `pip install 'emocli[vad]'`, or choose --vad energy."
+        "Voice activity by silero needs the packages silero-vad (6.2.2 or later) and "
+        "onnxruntime, which are not both installed. Run `pip install 'emocli[vad]'`, or choose "
+        "--vad energy."
     )
