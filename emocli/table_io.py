@@ -13,7 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, BinaryIO
 
 from emocli.errors import TableError
@@ -42,6 +42,7 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }
 STDIN = "-"
+_DRAFT_END = ".draft"
 _PARQUET_MAGIC = b"PAR1"
 _LARGEST_FIELD = 64 * 1024 * 1024  # characters; a transcript of a day of speech is far below
 
@@ -186,7 +187,7 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
     try:
         import tempfile
 
-        descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", suffix=_DRAFT_END, dir=folder)
     except OSError as error:
         raise TableError(
             f"{destination}: cannot be written ({error.strerror}), expected a folder that exists "
@@ -205,6 +206,15 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
     finally:
         if os.path.exists(draft):
             os.unlink(draft)
+
+
+def remove_drafts(destination: str) -> None:
+    """Delete what processes that were killed have left of a file that nobody else writes now."""
+    folder, name = os.path.split(os.path.realpath(destination))
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(f".{name}.") and entry.name.endswith(_DRAFT_END):
+                os.unlink(entry.path)
 
 
 def match_tables(

@@ -24,6 +24,7 @@ from emocli.audio.stores import Stamp, StoredPath, ask_stamps
 from emocli.errors import TableError
 from emocli.pipeline.inputs import Utterance, stored_among
 from emocli.pipeline.scoring import CHUNK, Block, Row
+from emocli.table_io import remove_drafts
 
 FORMAT = 1
 SYNC_SECONDS = 1.0
@@ -101,6 +102,8 @@ class Journal:
         self._stream = self._open(makes_folders)
         try:
             keep_others_out(self._stream, output)
+            if os.fstat(self._stream.fileno()).st_size:  # a run was here, and may have been killed
+                remove_drafts(output)
             if overwrite or not self._take_up():
                 self._begin()
         except BaseException:
