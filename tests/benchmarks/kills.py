@@ -7,7 +7,7 @@ a random time, started again with the same command, killed again, until one gets
 table must equal that of an uninterrupted run byte for byte, and not a row may have been made from
 what an interruption tore. Then the next run begins.
 
-100 kills on two cores: 95 tables, all equal to that of the uninterrupted run.
+100 kills on two cores: 50 tables, all equal to that of the uninterrupted run.
 """
 
 import argparse

@@ -235,7 +235,6 @@ def test_a_file_system_without_locks_keeps_a_journal_all_the_same(tmp_path, monk
         assert journal.n_done == 0
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_what_a_killed_run_had_written_of_its_table_is_cleared_away(tmp_path):
     """Not that of another table, and not what somebody else has put there."""
     output = tmp_path / "out.csv"
@@ -250,6 +249,7 @@ def test_what_a_killed_run_had_written_of_its_table_is_cleared_away(tmp_path):
         assert [(tmp_path / name).exists() for name in names] == [False, True, True, True]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.usefixtures("folder")
 def test_a_full_disk_is_said_and_the_rows_before_it_are_kept(monkeypatch):
     with Journal("out.csv", SETTINGS) as journal:
