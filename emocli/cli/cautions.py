@@ -20,7 +20,8 @@ COLLAPSE_ROWS = 10
 class _Seen:
     """What the predictions of a model have come to."""
 
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)  # without those that were left out
+    n_rows: int = 0
     evenness: float = 0.0
 
 
@@ -45,23 +46,22 @@ class Cautions:
         for model in dict.fromkeys(models.tolist()):
             rows = (models == model) & ~np.isnan(evenness)
             seen = self._seen.setdefault(model, _Seen())
-            seen.labels.update(table.column("label")[rows].tolist())
+            seen.labels.update(filter(None, table.column("label")[rows].tolist()))
+            seen.n_rows += int(rows.sum())
             seen.evenness += float(evenness[rows].sum())
 
     def sentences(self) -> Iterator[str]:
         """What to say of the run, model by model."""
         for model, seen in self._seen.items():
-            n_rows = seen.labels.total()
-            if n_rows < COLLAPSE_ROWS:
-                continue
-            label, count = seen.labels.most_common(1)[0]
-            if count >= COLLAPSE_SHARE * n_rows:
+            n_labelled = seen.labels.total()
+            ((label, count),) = seen.labels.most_common(1) or [("", 0)]
+            if n_labelled >= COLLAPSE_ROWS and count >= COLLAPSE_SHARE * n_labelled:
                 yield (
-                    f"{model} gives {count} of {n_rows} rows the same label, {label}. "
+                    f"{model} gives {count} of {n_labelled} rows the same label, {label}. "
                     f"Either they are alike, or the model does not fit these recordings."
                 )
-            mean = seen.evenness / n_rows
-            if mean > UNIFORM_ENTROPY:
+            mean = seen.evenness / max(seen.n_rows, 1)
+            if seen.n_rows >= COLLAPSE_ROWS and mean > UNIFORM_ENTROPY:
                 yield (
                     f"{model} is near uniform: the mean entropy is {mean:.0%} of the largest "
                     f"possible. Its labels say next to nothing about these recordings."

@@ -285,6 +285,12 @@ def _check_something(found: Paired, how: Pairing, names: tuple[str, str]) -> Non
         )
     if found.has_emotions or found.dimensions or found.has_transcripts:
         return
+    if (found.emotions != "").any() and "label" in found.predictions:
+        raise TableError(
+            f"{names[0]}: none of its {len(found.predictions)} rows has a label, expected some. "
+            f"See the columns note and error for why; labels in doubt are left out by the "
+            f"--abstain options."
+        )
     raise TableError(
         f"{names[0]} and {names[1]} have nothing to compare: expected {how.truth_column}, votes, "
         f"{', '.join(DIMENSIONS)} or reference in the truth, found {listing(found.truth.columns)}, "

@@ -246,6 +246,16 @@ def test_cautions_do_not_depend_on_the_pieces():
     ]
 
 
+def test_labels_that_were_left_out_are_not_one_label():
+    rows = [{"file": str(i), "model": "m", "p_a": 0.9, "p_b": 0.1, "label": ""} for i in range(20)]
+    assert cautions(PredictionTable.from_rows(rows)) == []
+    kept = [{**row, "label": "a"} for row in rows[:10]]
+    assert cautions(PredictionTable.from_rows(kept + rows[10:])) == [
+        "m gives 10 of 10 rows the same label, a. Either they are alike, or the model does not "
+        "fit these recordings."
+    ]
+
+
 def test_few_rows_are_no_reason_for_caution():
     rows = [{"file": str(i), "model": "m", "p_a": 1.0, "p_b": 0.0} for i in range(9)]
     assert cautions(PredictionTable.from_rows(rows)) == []

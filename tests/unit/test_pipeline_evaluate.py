@@ -157,6 +157,14 @@ def test_tables_with_nothing_to_compare():
     assert one(table, true, paired(truth_column="feeling")).n == 6
 
 
+def test_predictions_whose_labels_were_all_left_out():
+    table = PredictionTable.from_columns({"file": FILES, "label": [""] * len(FILES)})
+    assert error(table, truth()) == (
+        "p.csv: none of its 6 rows has a label, expected some. See the columns note and error for "
+        "why; labels in doubt are left out by the --abstain options."
+    )
+
+
 def test_only_some_labels_can_be_evaluated():
     found = one(predictions(), truth(), paired(labels=("angry", "happy")))
     assert (found.n, found.n_left_out, found.labels) == (4, 2, ("angry", "happy"))
