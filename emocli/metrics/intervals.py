@@ -143,7 +143,7 @@ def bca_interval(
 
     Source: Efron 1987; Efron and Tibshirani 1993, equations 14.9 to 14.15.
     """
-    draws = draws[~np.isnan(draws)]
+    draws = np.sort(draws[~np.isnan(draws)])
     if math.isnan(estimate) or len(draws) == 0:
         return math.nan, math.nan
     from statistics import NormalDist
@@ -154,11 +154,16 @@ def bca_interval(
     if 0 < below < 1:
         bias = normal.inv_cdf(below)
         skew = _acceleration(left_out[~np.isnan(left_out)])
-        low, high = np.quantile(draws, [_corrected(normal, bias, skew, tail) for tail in tails])
+        low, high = _quantiles(draws, [_corrected(normal, bias, skew, tail) for tail in tails])
         if low <= estimate <= high:
             return float(low), float(high)
-    low, high = np.quantile(draws - np.median(draws), tails) + estimate
+    low, high = _quantiles(draws - _quantiles(draws, [0.5]), tails) + estimate
     return float(low), float(high)
+
+
+def _quantiles(ordered: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
+    """Quantiles as `numpy.quantile` has them, which loads masked arrays and sorts each time."""
+    return np.interp(np.array(shares) * (len(ordered) - 1), np.arange(len(ordered)), ordered)
 
 
 def _acceleration(left_out: NDArray[np.float64]) -> float:
