@@ -9,8 +9,9 @@ import io
 import json
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from emocli.errors import MissingDependency
 from emocli.table import PredictionTable, is_figure
@@ -19,20 +20,18 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 """How a cell starts that spreadsheets take for something to compute."""
 
 
-class TableWriter(Protocol):
+class TableWriter(ABC):
     """A table that is being written to a stream."""
 
+    @abstractmethod
     def write(self, table: PredictionTable) -> None:
         """Write some rows; a column that they lack is missing there."""
-        ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most forms need no end
         """Write what ends the table; the stream stays open."""
-        ...
 
-    def abandon(self) -> None:
+    def abandon(self) -> None:  # noqa: B027
         """Leave the table without its end."""
-        ...
 
 
 def table_writer(
@@ -92,10 +91,11 @@ def need_pyarrow(verb: str) -> None:
 
 
 _LINE_END = "\r\n"
+_TIMES = ("start", "end")
 _SEPARATORS: Mapping[str, str] = {"csv": ",", "tsv": "\t"}
 
 
-class _Separated:
+class _Separated(TableWriter):
     """CSV and TSV; missing figures are empty."""
 
     def __init__(
@@ -113,16 +113,10 @@ class _Separated:
         cells = (map(self._cell_of(name), table.column(name).tolist()) for name in self._names)
         self._write_rows(zip(*cells, strict=True))
 
-    def close(self) -> None:
-        pass
-
-    def abandon(self) -> None:
-        pass
-
     def _cell_of(self, name: str) -> Callable[[Any], str]:
         if not is_figure(name):
             return lambda value: self._text_of(str(value))
-        form = ".3f" if name in ("start", "end") else ".9g"
+        form = ".3f" if name in _TIMES else ".9g"
         return lambda value: "" if math.isnan(value) else format(value, form)
 
     def _write_rows(self, rows: Iterable[Sequence[str]]) -> None:
@@ -144,7 +138,7 @@ class _UnixLines:
         self._text.write(line.removesuffix(_LINE_END) + "\n")
 
 
-class _JsonLines:
+class _JsonLines(TableWriter):
     """One object a line; missing figures are null."""
 
     def __init__(self, stream: BinaryIO, names: Sequence[str]) -> None:
@@ -155,14 +149,8 @@ class _JsonLines:
             self._stream.write(_encoded(row) + b"\n")
         self._stream.flush()
 
-    def close(self) -> None:
-        pass
 
-    def abandon(self) -> None:
-        pass
-
-
-class _Json:
+class _Json(TableWriter):
     """A list of objects; missing figures are null."""
 
     def __init__(self, stream: BinaryIO, names: Sequence[str]) -> None:
@@ -178,11 +166,8 @@ class _Json:
     def close(self) -> None:
         self._stream.write(b"\n]\n")
 
-    def abandon(self) -> None:
-        pass
 
-
-class _Parquet:
+class _Parquet(TableWriter):
     """Columns of 64-bit floats and of strings; a piece is a row group."""
 
     def __init__(self, stream: BinaryIO, names: Sequence[str]) -> None:
@@ -226,18 +211,12 @@ def _objects(table: PredictionTable, names: Sequence[str]) -> Iterator[dict[str,
 
 
 def _plain_of(name: str) -> Callable[[Any], Any]:
-    return (lambda value: number(name, value)) if is_figure(name) else (lambda value: value)
-
-
-def number(name: str, value: float) -> float | None:
-    """A figure as it is written: times to a millisecond, others to nine significant digits.
-
-    Returns:
-        The rounded figure, None where it is missing.
-    """
-    if math.isnan(value):
-        return None
-    return round(value, 3) if name in ("start", "end") else float(f"{value:.9g}")
+    """Makes values of a column plain: times to a millisecond, other figures to nine digits."""
+    if not is_figure(name):
+        return lambda value: value
+    if name in _TIMES:
+        return lambda value: None if math.isnan(value) else round(value, 3)
+    return lambda value: None if math.isnan(value) else float(f"{value:.9g}")
 
 
 def _encoded(row: Mapping[str, Any]) -> bytes:

@@ -5,12 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
+from emocli.audio import voice_activity
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard
 
 LABELS = ("angry", "happy", "neutral", "sad")
+
+needs_silero = pytest.mark.skipif(
+    voice_activity._silero_file() is None, reason="silero-vad and onnxruntime are not installed"
+)
 
 
 class FakeRecognizer:

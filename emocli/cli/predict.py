@@ -23,7 +23,7 @@ from emocli.pipeline.predict import (
     rows_of,
 )
 from emocli.pipeline.processes import count_cores
-from emocli.pipeline.scoring import Block, PredictOptions
+from emocli.pipeline.scoring import Block, PredictOptions, Row
 from emocli.table import PredictionTable
 from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
 
@@ -145,11 +145,11 @@ def predict(
                 measured = _measure(run, journal, talk)
                 table = shaping.shaped(measured)
                 watch.add(table)
+                if kind == "table" and (strips := timeline_strips(table)):
+                    talk.show(strips)
                 if places:
                     timeline.write_tracks(table, places, kind)
                 else:
-                    if kind == "table" and (strips := timeline_strips(table)):
-                        talk.show(strips)
                     emit(table, output, kind, prediction_table, csv_safe=csv_safe)
         if kind == "table":
             talk.show(summary(table))
@@ -166,13 +166,18 @@ def predict(
 
 def _measure(run: PredictionRun, journal: Journal | None, talk: Talk) -> PredictionTable:
     """The table of a run, from its journal where it has one."""
+    if journal is not None:
+        return run.measured(_recorded(run, journal, talk))
     with shown(talk, "recordings") as progress:
-        blocks = _said(run.blocks(progress, journal))
-        if journal is None:
-            return run.measured(rows_of(blocks))
-        for _ in blocks:  # written as they come
+        return run.measured(rows_of(_said(run.blocks(progress))))
+
+
+def _recorded(run: PredictionRun, journal: Journal, talk: Talk) -> Iterator[Row]:
+    """Writes rows to the journal as they come; gives all of them when the last is there."""
+    with shown(talk, "recordings") as progress:
+        for _ in _said(run.blocks(progress, journal)):
             pass
-    return run.measured(run.recorded(journal))
+    return run.recorded(journal)
 
 
 def _scatter(
@@ -222,12 +227,10 @@ def _record(
     *,
     csv_safe: bool,
 ) -> None:
-    """Write rows to the journal as they come, and then the table, of which pieces are in memory."""
-    with shown(talk, "recordings") as progress:
-        for _ in _said(run.blocks(progress, journal)):
-            pass
+    """Write the table of a run from its journal, of which pieces are in memory."""
+    rows = _recorded(run, journal, talk)
     with table_stream(output, kind, run.header(), csv_safe=csv_safe) as stream:
-        for table in run.tables(run.recorded(journal)):
+        for table in run.tables(rows):
             stream.write(table)
             watch.add(table)
 

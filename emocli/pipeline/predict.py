@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import (
     DEFAULT_OPTIONS,
-    PIECE_ROWS,
     Block,
     PredictOptions,
     Row,
     in_chunks,
+    in_pieces,
     prediction_row,
 )
 from emocli.pipeline.speakers import speaker_utterances
@@ -146,9 +145,7 @@ class PredictionRun:
 
     def tables(self, rows: Iterable[Row]) -> Iterator[PredictionTable]:
         """The same as `table` in pieces, for rows that are not put together."""
-        left = iter(rows)
-        while len(table := self.table(islice(left, PIECE_ROWS))):
-            yield table
+        return in_pieces(rows, self.table)
 
     def measured(self, rows: Iterable[Row]) -> PredictionTable:
         """The rows as a table before windows are put together; see `Shaping.measured`."""

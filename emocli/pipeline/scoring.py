@@ -1,9 +1,10 @@
 """What speech and text models have in common: options, scoring with a fallback, and rows."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.processes import count_decoders
 from emocli.pipeline.voice import VoiceActivity
-from emocli.table import PROBABILITY_PREFIX
+from emocli.table import PROBABILITY_PREFIX, PredictionTable
 
 Row = dict[str, Any]
 
@@ -34,6 +35,7 @@ chunk are the same however many processes share the chunks, and wherever a run w
 PIECE_ROWS = 8192
 """Utterances or rows of a long table that are in memory while it is written."""
 
+Item = TypeVar("Item")
 Score = NDArray[np.float64] | str
 """Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none.
 
@@ -72,6 +74,20 @@ DEFAULT_OPTIONS = PredictOptions()
 def in_chunks(utterances: Sequence[Utterance]) -> list[Sequence[Utterance]]:
     """Utterances in chunks of at most `CHUNK`."""
     return [utterances[first : first + CHUNK] for first in range(0, len(utterances), CHUNK)]
+
+
+def in_pieces(
+    items: Iterable[Item], table_of: Callable[[Iterable[Item]], PredictionTable]
+) -> Iterator[PredictionTable]:
+    """A long table in pieces, for items whose rows depend on no other item.
+
+    Args:
+        items: rows, or what has rows.
+        table_of: makes a table of some of them.
+    """
+    left = iter(items)
+    while len(table := table_of(islice(left, PIECE_ROWS))):
+        yield table
 
 
 def score(

@@ -5,8 +5,9 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from emocli.pipeline.inputs import (
     threads_for,
 )
 from emocli.pipeline.progress import ProgressCallback, Tally
-from emocli.pipeline.scoring import PIECE_ROWS, Row
+from emocli.pipeline.scoring import Row, in_pieces
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
 from emocli.transcript import Segment, Span, TranscribeOptions, Transcript, Word
 
@@ -249,9 +250,7 @@ class TranscriptionRun:
         self, done: Iterable[Transcribed], *, segments: bool = False
     ) -> Iterator[PredictionTable]:
         """The same as `table` in pieces."""
-        left = iter(done)
-        while len(table := self.table(islice(left, PIECE_ROWS), segments=segments)):
-            yield table
+        return in_pieces(done, partial(self.table, segments=segments))
 
     def header(self, *, segments: bool = False) -> list[str]:
         """Names of the columns that the table will have, whatever is said.

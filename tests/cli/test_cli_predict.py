@@ -104,7 +104,7 @@ def test_quiet_says_nothing(folder):
 @pytest.mark.parametrize("piece_rows", [1, 2, 100])
 def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, piece_rows):
     """Models with other columns, a recording that fails, columns of a manifest, notes."""
-    monkeypatch.setattr("emocli.pipeline.predict.PIECE_ROWS", piece_rows)
+    monkeypatch.setattr("emocli.pipeline.scoring.PIECE_ROWS", piece_rows)
     (folder / "broken.wav").write_text("this is not audio")
     (folder / "list.csv").write_text(
         "file,text,who\nloud.wav,well,a\nbroken.wav,,\nsoft.flac,oh,b\nnone.wav,so,c\n"

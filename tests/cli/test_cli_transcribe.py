@@ -75,7 +75,7 @@ def rows_of(text):
 @pytest.mark.parametrize("piece_rows", [1, 2, 100])
 @pytest.mark.parametrize("options", [("--vad", "off"), ("--vad", "off", "--segments")])
 def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, piece_rows, options):
-    monkeypatch.setattr("emocli.pipeline.transcribe.PIECE_ROWS", piece_rows)
+    monkeypatch.setattr("emocli.pipeline.scoring.PIECE_ROWS", piece_rows)
     (folder / "broken.wav").write_text("this is not audio")
     piped = run("takes", *options)
     kept = run("takes", *options, "-o", "out.csv")

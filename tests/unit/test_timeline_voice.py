@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fakes import FakeRecognizer, tone
+from fakes import FakeRecognizer, needs_silero, tone
 
-from emocli.audio import voice_activity
 from emocli.audio.speech_windows import cut_speech, speech_bounds
 from emocli.audio.voice_activity import speech_by_energy, speech_by_silero
 from emocli.audio.windows import plan_windows
@@ -80,9 +79,8 @@ def test_windows_that_overlap_count_once():
     assert voice.details() == ["a: 5.0 of 12.0 s without speech were left out."]
 
 
+@needs_silero
 def test_silero_is_named():
-    if voice_activity._silero_file() is None:
-        pytest.skip("silero-vad and onnxruntime are not installed")
     assert VoiceActivity.find().method == "silero"
     assert VoiceActivity(speech_by_silero).sentence() == (
         "Voice activity (silero): 0.0 of 0.0 s without speech were left out."

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from fakes import needs_silero
 
 from emocli.audio import voice_activity
 from emocli.audio.decode import read_waveform
@@ -13,10 +14,6 @@ from emocli.errors import MissingDependency
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 SECONDS = np.arange(16000 * 3) / 16000
-
-needs_silero = pytest.mark.skipif(
-    voice_activity._silero_file() is None, reason="silero-vad and onnxruntime are not installed"
-)
 
 
 @pytest.fixture(scope="module")
