@@ -5,9 +5,9 @@ are alike, else an utterance. A resampled table is given as weights, how often e
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,24 @@ MAX_LEFT_OUT = 400
 """Jackknife groups. Skewness over groups, like that of the mean, does not depend on their size."""
 
 
+class Dice:
+    """Whole numbers by chance, the same for the same seed.
+
+    They are the standard library's: numpy's take longer to load than a small table to evaluate.
+
+    Args:
+        seed: source of chance.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def integers(self, n: int, shape: tuple[int, int]) -> NDArray[np.intp]:
+        """Numbers from 0 to n - 1, each as likely to within n / 2^32; ``n`` is at most 2^31."""
+        bits = np.frombuffer(self._random.randbytes(4 * math.prod(shape)), dtype="<u4")
+        return (bits.astype(np.uint64) * n >> 32).astype(np.intp).reshape(shape)
+
+
 @dataclass(frozen=True)
 class Units:
     """The unit of every utterance.
@@ -34,20 +52,12 @@ class Units:
     Attributes:
         n: number of units.
         clustered: whether they are speakers rather than utterances.
-        assign: gives the index.
+        index: of each utterance's unit, shape (n_utterances,), from 0 to n - 1.
     """
 
     n: int
     clustered: bool
-    assign: Callable[[], NDArray[np.intp]]
-
-    @cached_property
-    def index(self) -> NDArray[np.intp]:
-        """Shape (n_utterances,), from 0 to n - 1.
-
-        Made when it is asked for: who draws nothing need not wait for numpy's random numbers.
-        """
-        return self.assign()
+    index: NDArray[np.intp]
 
     @classmethod
     def of(cls, names: Sequence[str] | None, n_utterances: int, seed: int = 0) -> "Units":
@@ -60,28 +70,26 @@ class Units:
             seed: for the random groups of many utterances.
         """
         if names is None or not any(names):
-            n = min(n_utterances, MAX_UNITS)
-
-            def shuffled() -> NDArray[np.intp]:
-                return np.random.default_rng(seed).permutation(n_utterances) % max(n, 1)
-
-            return cls(n, False, shuffled)
+            if n_utterances <= MAX_UNITS:
+                return cls(n_utterances, False, np.arange(n_utterances))
+            shuffled = np.random.default_rng(seed).permutation(n_utterances)
+            return cls(MAX_UNITS, False, shuffled % MAX_UNITS)
         known = {name: index for index, name in enumerate(dict.fromkeys(filter(None, names)))}
         index = np.array([known.get(name, -1) for name in names], dtype=np.intp)
         lonely = index < 0
         index[lonely] = len(known) + np.arange(lonely.sum())
-        return cls(len(known) + int(lonely.sum()), True, lambda: index)
+        return cls(len(known) + int(lonely.sum()), True, index)
 
 
 def bootstrap_weights(
-    n_units: int, n_draws: int, rng: "np.random.Generator", block: int
+    n_units: int, n_draws: int, dice: Dice, block: int
 ) -> Iterator[NDArray[np.float64]]:
     """Weights of resampled units, in blocks of draws.
 
     Args:
         n_units: number of units, each drawn ``n_units`` times with replacement.
         n_draws: number of resampled tables.
-        rng: source of chance.
+        dice: source of chance.
         block: draws in one block, at least 1.
 
     Yields:
@@ -89,7 +97,7 @@ def bootstrap_weights(
     """
     for start in range(0, n_draws, block):
         n = min(block, n_draws - start)
-        drawn = rng.integers(0, n_units, size=(n, n_units)) + n_units * np.arange(n)[:, np.newaxis]
+        drawn = dice.integers(n_units, (n, n_units)) + n_units * np.arange(n)[:, np.newaxis]
         counts = np.bincount(drawn.ravel(), minlength=n * n_units)
         yield counts.reshape(n, n_units).astype(np.float64)
 
@@ -108,7 +116,7 @@ def jackknife_weights(n_units: int, block: int) -> Iterator[NDArray[np.float64]]
 
 
 def coin_weights(
-    n_units: int, n_draws: int, rng: "np.random.Generator", block: int
+    n_units: int, n_draws: int, dice: Dice, block: int
 ) -> Iterator[NDArray[np.float64]]:
     """A fair coin for each unit, in blocks of draws.
 
@@ -117,7 +125,7 @@ def coin_weights(
     """
     for start in range(0, n_draws, block):
         n = min(block, n_draws - start)
-        yield rng.integers(0, 2, size=(n, n_units)).astype(np.float64)
+        yield dice.integers(2, (n, n_units)).astype(np.float64)
 
 
 def bca_interval(

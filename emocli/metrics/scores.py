@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emocli.metrics import calibration, classification, regression, soft
 from emocli.metrics.intervals import (
+    Dice,
     Units,
     bca_interval,
     bootstrap_weights,
@@ -174,11 +175,10 @@ def spread_of(sample: Sample, units: Units, n_draws: int, seed: int = 0) -> Spre
 
 
 def _spread(score: Score, n_units: int, n_draws: int, block: int, seed: int) -> Spread:
-    rng = np.random.default_rng(seed)
     estimates = score(np.ones((1, n_units)))
     return Spread(
         {name: float(value[0]) for name, value in estimates.items()},
-        over_blocks(score, bootstrap_weights(n_units, n_draws, rng, block)),
+        over_blocks(score, bootstrap_weights(n_units, n_draws, Dice(seed), block)),
         over_blocks(score, jackknife_weights(n_units, block)),
     )
 
@@ -229,7 +229,7 @@ def differences(
         return minus(np.hstack([1.0 - kept, kept]), np.hstack([kept, 1.0 - kept]))
 
     spread = _spread(paired, n, n_draws, block, seed)
-    coins = coin_weights(n, n_draws, np.random.default_rng(seed), block)
+    coins = coin_weights(n, n_draws, Dice(seed), block)
     permuted = over_blocks(exchanged, coins)
     return {
         name: Difference(value, *spread.interval(name), permutation_p_value(value, permuted[name]))

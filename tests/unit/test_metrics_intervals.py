@@ -6,9 +6,10 @@ from math import comb
 import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
+from scipy.stats import chisquare
 
 from emocli.metrics import intervals
-from emocli.metrics.intervals import Units, bca_interval, mcnemar, permutation_p_value
+from emocli.metrics.intervals import Dice, Units, bca_interval, mcnemar, permutation_p_value
 from emocli.metrics.scores import Sample, differences, figures_by_group, figures_of, spread_of
 
 
@@ -64,8 +65,17 @@ def test_many_utterances_are_resampled_in_equal_groups():
     assert set(np.bincount(units.index).tolist()) == {2, 3}
 
 
-def test_bootstrap_weights_draw_as_many_as_there_are(rng):
-    blocks = list(intervals.bootstrap_weights(6, 25, rng, 10))
+def test_dice_fall_evenly_and_the_same_for_a_seed():
+    fallen = Dice(7).integers(6, (600, 100))
+    assert fallen.shape == (600, 100)
+    counts = np.bincount(fallen.ravel(), minlength=6)
+    assert chisquare(counts).pvalue > 0.01
+    assert (fallen == Dice(7).integers(6, (600, 100))).all()
+    assert Dice(0).integers(2**31, (1, 1000)).max() < 2**31
+
+
+def test_bootstrap_weights_draw_as_many_as_there_are():
+    blocks = list(intervals.bootstrap_weights(6, 25, Dice(0), 10))
     assert [len(block) for block in blocks] == [10, 10, 5]
     assert (np.concatenate(blocks).sum(axis=1) == 6).all()
 
@@ -133,9 +143,7 @@ def test_every_figure_of_a_resampled_table_is_that_of_its_rows(rng):
     whole = sample(rng)
     units = Units.of(list("abcdef" * 20), 120)
     spread = spread_of(whole, units, 6, seed=3)
-    weights = np.concatenate(
-        list(intervals.bootstrap_weights(6, 6, np.random.default_rng(3), block=6))
-    )
+    weights = np.concatenate(list(intervals.bootstrap_weights(6, 6, Dice(3), block=6)))
     for draw in range(6):
         rows = np.repeat(np.arange(120), weights[draw, units.index].astype(int))
         expected = figures_of(rows_of(whole, rows))

@@ -10,6 +10,7 @@ from emocli.metrics import classification as cls
 from emocli.metrics import regression as reg
 from emocli.metrics import soft, text
 from emocli.metrics.intervals import (
+    Dice,
     bca_interval,
     bootstrap_weights,
     jackknife_weights,
@@ -111,7 +112,7 @@ def test_interval_of_a_mean_is_that_of_scipy():
         return np.concatenate([block @ values / block.sum(axis=1) for block in blocks])
 
     n = len(values)
-    draws = means(bootstrap_weights(n, 20_000, np.random.default_rng(0), 5_000))
+    draws = means(bootstrap_weights(n, 20_000, Dice(0), 5_000))
     low, high = bca_interval(values.mean(), draws, means(jackknife_weights(n, n)))
     assert low == pytest.approx(given["low"], abs=0.01)  # chance of the draws; the width is 0.6
     assert high == pytest.approx(given["high"], abs=0.01)
