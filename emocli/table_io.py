@@ -7,12 +7,13 @@ index. Writing is strict, see `emocli.table_writer`.
 
 import codecs
 import csv
+import errno
 import io
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, BinaryIO
 
@@ -74,6 +75,28 @@ def read_table(path: str, *, name: str | None = None) -> PredictionTable:
         return _read_folder(path, shown)
     folder = "" if path == STDIN else os.path.dirname(path)
     return parse_table(_read_bytes(path, shown), shown, kind=format_of(path), folder=folder)
+
+
+def read_tables(paths: Iterable[str | None]) -> dict[str, PredictionTable]:
+    """Tables by their paths, each read once, and a pipe after all files.
+
+    So a file that is not there is told at once, and not when the command before the pipe has done
+    its work.
+
+    Args:
+        paths: as `read_table` takes them; None is left out.
+
+    Raises:
+        TableError: see `read_table`; or standard input is named twice.
+        MissingDependency: a Parquet file without pyarrow.
+    """
+    wanted = [path for path in paths if path is not None]
+    if wanted.count(STDIN) > 1:
+        raise TableError(
+            f"{STDIN} is given {wanted.count(STDIN)} times and stands for standard input, which "
+            f"can be read once. Write one of the tables to a file and name that."
+        )
+    return {path: read_table(path) for path in sorted(dict.fromkeys(wanted), key=STDIN.__eq__)}
 
 
 def parse_table(
@@ -170,6 +193,32 @@ def table_stream(
         stream.flush()
 
 
+def check_place(destination: str) -> None:
+    """Make sure that there is a folder to write to, before work that would be lost without one.
+
+    Args:
+        destination: file path or ``"-"``.
+
+    Raises:
+        TableError: the folder is missing, or may not be written to.
+    """
+    if destination == STDIN or os.path.exists(destination):
+        return
+    folder = os.path.dirname(os.path.realpath(destination))
+    if not os.path.isdir(folder):
+        raise not_written(destination, os.strerror(errno.ENOENT))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise not_written(destination, os.strerror(errno.EACCES))
+
+
+def not_written(destination: str, reason: str) -> TableError:
+    """The error for a file that cannot be made where it shall be."""
+    return TableError(
+        f"{destination}: cannot be written ({reason}), expected a folder that exists and may be "
+        f"written to. Make the folder or choose another place with -o."
+    )
+
+
 @contextmanager
 def replacing(destination: str) -> Iterator[BinaryIO]:
     """A stream to a new file that takes the place of ``destination`` when all went well.
@@ -189,10 +238,7 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
 
         descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", suffix=_DRAFT_END, dir=folder)
     except OSError as error:
-        raise TableError(
-            f"{destination}: cannot be written ({error.strerror}), expected a folder that exists "
-            f"and may be written to. Make the folder or choose another place with -o."
-        ) from None
+        raise not_written(destination, str(error.strerror)) from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream

@@ -12,7 +12,13 @@ from rich.table import Table
 
 from emocli.calibration.conformal import SetRule
 from emocli.calibration.storage import dump_calibration
-from emocli.cli.confidence import AbstainAbove, AbstainBelow, calibrated, withheld
+from emocli.cli.confidence import (
+    AbstainAbove,
+    AbstainBelow,
+    calibrated,
+    read_calibration,
+    withheld,
+)
 from emocli.cli.console import Talk, choose_format, emit
 from emocli.cli.options import (
     CsvSafe,
@@ -33,7 +39,7 @@ from emocli.pipeline.calibrate import (
     fit_calibration,
 )
 from emocli.pipeline.pairing import Pairing
-from emocli.table_io import STDIN, read_table, replacing
+from emocli.table_io import STDIN, check_place, read_table, read_tables, replacing
 
 FIT_PANEL = "Fitting"
 APPLY_PANEL = "Applying"
@@ -167,17 +173,20 @@ def calibrate(
         }
         _refuse(fitting, "is for fitting, and there is no --truth")
         kind = choose_format(output, format_)
-        found = read_table(table)
-        found = calibrated(found, apply, _shown(table))
+        check_place(output)
+        correction = read_calibration(apply) if apply else None
+        found = calibrated(read_table(table), correction, _shown(table))
         found = withheld(found, abstain_above, abstain_below)
         if abstaining:
             talk.say(_abstained(found.column("abstained").tolist()))
         emit(found, output, kind, prediction_table, csv_safe=csv_safe)
         return
     _refuse({"--format": format_ is not None}, "is for tables, and a calibration is JSON")
+    check_place(output)
+    read = read_tables([table, truth])
     report = fit_calibration(
-        read_table(table),
-        read_table(truth),
+        read[table],
+        read[truth],
         CalibrationOptions(
             method=method or Method.AUTO,
             rule=_rule(conformal, adaptive=adaptive, penalty=penalty, per_class=per_class),

@@ -68,17 +68,19 @@ def read_calibration(path: str) -> "Calibration":
     return load_calibration(text, path)
 
 
-def calibrated(table: "PredictionTable", path: str | None, name: str) -> "PredictionTable":
-    """A table with the calibration of a file applied, or as it is without one.
+def calibrated(
+    table: "PredictionTable", calibration: "Calibration | None", name: str
+) -> "PredictionTable":
+    """A table with a calibration applied, or as it is without one.
 
     Raises:
-        CalibrationError: the file is no calibration, or not one for this model and its labels.
+        CalibrationError: it is not for this model and its labels.
     """
-    if path is None:
+    if calibration is None:
         return table
     from emocli.calibration.tables import apply_calibration
 
-    return apply_calibration(table, read_calibration(path), name)
+    return apply_calibration(table, calibration, name)
 
 
 def withheld(

@@ -27,7 +27,7 @@ from emocli.metrics.evaluation import Evaluation
 from emocli.pipeline.evaluate import LARGE, N_DRAWS, EvalOptions
 from emocli.pipeline.evaluate import evaluate as evaluate_tables
 from emocli.pipeline.pairing import Pairing
-from emocli.table_io import STDIN, read_table, replacing
+from emocli.table_io import STDIN, check_place, read_tables, replacing
 from emocli.table_writer import text_cell
 
 JOIN_PANEL = "Which rows"
@@ -206,13 +206,15 @@ def evaluate(
         n_per_label=per_label,
         seed=seed,
     )
+    check_place(output)
+    read = read_tables([*tables, truth, train_table, compare])
     found = evaluate_tables(
-        [(_shown(path), read_table(path)) for path in tables],
-        read_table(truth),
+        [(_shown(path), read[path]) for path in tables],
+        read[truth],
         options,
         truth_name=_shown(truth),
-        train=read_table(train_table) if train_table else None,
-        compare=(_shown(compare), read_table(compare)) if compare else None,
+        train=read[train_table] if train_table else None,
+        compare=(_shown(compare), read[compare]) if compare else None,
     )
     _write(found, output, kind, csv_safe=csv_safe)
     _remark(found, Talk(quiet, verbose), options)

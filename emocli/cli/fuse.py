@@ -15,6 +15,7 @@ from emocli.cli.confidence import (
     AbstainBelow,
     CalibrationFile,
     calibrated,
+    read_calibration,
     withheld,
 )
 from emocli.cli.console import Talk, choose_format, emit, finish
@@ -42,12 +43,13 @@ from emocli.fusion.sides import (
     split_models,
 )
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, match_tables, read_table
+from emocli.table_io import STDIN, check_place, match_tables, read_tables
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from emocli.fusion.entropy_selection import ClassRule
+    from emocli.fusion.storage import AnyFuser
 
 FIT_PANEL = "Fusers that learn"
 SELECTION_PANEL = "Entropy selection without a fit"
@@ -200,10 +202,15 @@ def fuse(
 
         rule = manual_rule(entropy_threshold, varentropy_threshold, sentiment_rule)
     _check_way(method, fit=fit, save=save, fuser=fuser, rule=rule)
-    find = partial(match_tables, match=match.value, root=root)
-    sides = align(_read_sides(tables, labels, talk), find)
+    # All that can be wrong with what is named, before a pipe is waited for.
+    check_place(output)
+    correction = read_calibration(calibration) if calibration else None
+    kept_fuser = _read_fuser(fuser) if fuser else None
     known = fit or truth
-    answers = align_rows(sides[0].table, read_table(known), find) if known else None
+    read = read_tables([*tables, known])
+    find = partial(match_tables, match=match.value, root=root)
+    sides = align(_sides([(path, read[path]) for path in tables], labels, talk), find)
+    answers = align_rows(sides[0].table, read[known], find) if known else None
     if fuser is None and fit is None and rule is None:
         _check_plain(truth=truth, prior=prior)
         fused = average(sides, method or Method.MEAN, weights=_figures(weights))
@@ -215,7 +222,7 @@ def fuse(
             method=method,
             fit=fit,
             save=save,
-            fuser=fuser,
+            fuser=kept_fuser,
             rule=rule,
             options=FitOptions(select_by.value, balanced, temper),
             in_sample=in_sample,
@@ -227,7 +234,7 @@ def fuse(
         fused = fuse_learned(sides, answers, way, talk)
         is_ensemble = False
     fused = _compared(fused, sides, is_ensemble=is_ensemble)
-    fused = calibrated(fused, calibration, "the fused table")
+    fused = calibrated(fused, correction, "the fused table")
     kept = withheld(fused, abstain_above, abstain_below)
     emit(kept, output, kind, _readable, csv_safe=csv_safe)
     finish(int(fused.failed.sum()))
@@ -278,13 +285,21 @@ def _figures(weights: str | None) -> list[float] | None:
         ) from None
 
 
-def _read_sides(paths: Sequence[str], labels: str | None, talk: Talk) -> list[Side]:
+def _read_fuser(path: str) -> "AnyFuser":
+    from emocli.cli.fusers import read_fuser
+
+    return read_fuser(path)
+
+
+def _sides(
+    tables: Sequence[tuple[str, PredictionTable]], labels: str | None, talk: Talk
+) -> list[Side]:
     """One side for each model in the tables, over the labels that are asked for."""
-    sides = [side for path in paths for side in split_models(_name(path), read_table(path))]
+    sides = [side for path, table in tables for side in split_models(_name(path), table)]
     if len(sides) < 2:
         raise TableError(
-            f"{_name(paths[0])} holds the rows of one model, expected two or more models to fuse. "
-            f"Give another table."
+            f"{_name(tables[0][0])} holds the rows of one model, expected two or more models to "
+            f"fuse. Give another table."
         )
     if labels is None:
         return sides

@@ -63,7 +63,7 @@ class Way:
     method: str | None
     fit: str | None
     save: str | None
-    fuser: str | None
+    fuser: AnyFuser | None
     rule: ClassRule | None
     options: FitOptions
     in_sample: bool
@@ -107,10 +107,9 @@ def _chosen(
 ) -> tuple[AnyFuser, NDArray[np.float64] | None]:
     """The fuser, and where it was learned here, what ones that had not seen a row say of it."""
     if way.fuser is not None:
-        kept = read_fuser(way.fuser)
-        if way.method not in (None, Method.AUTO, method_of(kept)):
-            raise Misuse(f"{way.fuser} holds {method_of(kept)}; leave out --method")
-        return kept, None
+        if way.method not in (None, Method.AUTO, method_of(way.fuser)):
+            raise Misuse(f"--fuser holds {method_of(way.fuser)}; leave out --method")
+        return way.fuser, None
     if way.rule is not None:
         return _by_hand(sides, way.rule), None
     if answers is None:

@@ -39,7 +39,7 @@ from emocli.cli.options import (
     Verbose,
 )
 from emocli.errors import JudgeError
-from emocli.fusion.sides import align_truth, split_models
+from emocli.fusion.sides import Side, align_truth, split_models
 from emocli.judging.conflicts import conflicts, conflicts_between
 from emocli.judging.measures import Terciles, dump_terciles, parse_terciles, terciles_of
 from emocli.judging.prompt import Case
@@ -48,7 +48,7 @@ from emocli.pipeline import judge as judging
 from emocli.pipeline.judge import Hearing, JudgeOptions, Measurements
 from emocli.pipeline.progress import Progress
 from emocli.table import PredictionTable, listing
-from emocli.table_io import STDIN, match_tables, read_table, replacing
+from emocli.table_io import STDIN, check_place, match_tables, read_tables, replacing
 
 SERVER_PANEL = "Judge"
 CHOICE_PANEL = "What is reviewed"
@@ -277,11 +277,15 @@ def judge(
     options = JudgeOptions(
         judge_model or "", threshold, temperature, max_tokens, turns, min_probability
     )
-    fused = read_table(table)
+    check_place(output)
+    sound = _Sound(_read_reference(reference) if reference else None, save_reference, root)
+    read = read_tables([table, truth, *(compare or ())])
+    fused = read[table]
     match_rows = partial(match_tables, match=match.value, root=root)
-    true = align_truth(fused, read_table(truth), truth_column, match_rows) if truth else None
-    rows = _rows_up(fused, compare if only_conflicts else None, match_rows, only_conflicts)
-    asked = _asked(fused, rows, options, _Sound(reference, save_reference, root), talk)
+    true = align_truth(fused, read[truth], truth_column, match_rows) if truth else None
+    others = [side for path in compare or () for side in split_models(path, read[path])]
+    rows = _rows_up(fused, others, match_rows, only_conflicts)
+    asked = _asked(fused, rows, options, sound, talk)
     questions = [question for _, question in asked.values()]
     hearing = judging.recall(questions, judging.KeptAnswers(cache or judging.default_cache()))
     if dry_run:
@@ -310,15 +314,14 @@ def judge(
 
 def _rows_up(
     fused: PredictionTable,
-    compare: Sequence[str] | None,
+    others: Sequence[Side],
     match_rows: partial,
     only_conflicts: bool,
 ) -> list[int]:
     """Rows that are up for review."""
     up = judging.reviewable(fused)
-    if only_conflicts and compare:
-        sides = [side for path in compare for side in split_models(path, read_table(path))]
-        up &= conflicts_between(fused, sides, match_rows)
+    if only_conflicts and others:
+        up &= conflicts_between(fused, others, match_rows)
     elif only_conflicts:
         up &= conflicts(fused)
     return np.flatnonzero(up).tolist()
@@ -328,7 +331,7 @@ def _rows_up(
 class _Sound:
     """Where descriptions of the sound come from and go to."""
 
-    reference: Path | None
+    reference: Terciles | None
     save_reference: Path | None
     root: str | None
 
@@ -337,8 +340,7 @@ def _asked(
     fused: PredictionTable, rows: Sequence[int], options: JudgeOptions, sound: _Sound, talk: Talk
 ) -> dict[int, tuple[Case, Question]]:
     """Case and question of each row that is up for review."""
-    terciles = _read_reference(sound.reference) if sound.reference else None
-    needed = range(len(fused)) if terciles is None or sound.save_reference else rows
+    needed = range(len(fused)) if sound.reference is None or sound.save_reference else rows
     with progress.shown(talk, "recordings") as shown:
         found = judging.measure(fused, needed if rows else (), root=sound.root, progress=shown)
     _tell_unmeasured(found, talk)
@@ -346,7 +348,7 @@ def _asked(
     if sound.save_reference:
         with replacing(str(sound.save_reference)) as stream:
             stream.write(dump_terciles(of_run).encode())
-    cases = judging.cases(fused, rows, found, terciles or of_run, options)
+    cases = judging.cases(fused, rows, found, sound.reference or of_run, options)
     return {
         row: (case, judging.question_of(case, options))
         for row, case in zip(rows, cases, strict=True)

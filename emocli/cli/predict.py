@@ -25,7 +25,7 @@ from emocli.pipeline.predict import (
 from emocli.pipeline.processes import count_cores
 from emocli.pipeline.scoring import Block, PredictOptions, Row
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
+from emocli.table_io import FORMATS, STDIN, STREAMED, check_place, table_stream
 
 
 def predict(
@@ -93,14 +93,8 @@ def predict(
     shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
-    inputs = gather_inputs(paths, speakers, device=device)
-    for sentence in inputs.remarks:
-        talk.say(sentence)
-    for sentence in inputs.warnings:
-        talk.warn(sentence)
-    inputs = resuming.part_of(inputs, shard)
-    files = (one.file for one in inputs.utterances)
-    places = timeline.track_places(files, output, kind, len(set(model)))
+    if kind in FORMATS and not found:
+        check_place(output)
     shaping = Shaping(
         windows or segments,
         None if calibration is None else confidence.read_calibration(calibration),
@@ -116,7 +110,17 @@ def predict(
         "offline": offline,
         "mc_dropout": mc_dropout,
     }
-    recognizers = load_recognizers(model, **loading)
+    # With a pipe first, for the command before it may be at work for hours.
+    early = load_recognizers(model, **loading) if STDIN in paths else None
+    inputs = gather_inputs(paths, speakers, device=device)
+    for sentence in inputs.remarks:
+        talk.say(sentence)
+    for sentence in inputs.warnings:
+        talk.warn(sentence)
+    inputs = resuming.part_of(inputs, shard)
+    files = (one.file for one in inputs.utterances)
+    places = timeline.track_places(files, output, kind, len(set(model)))
+    recognizers = early or load_recognizers(model, **loading)
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
         if doubt := getattr(recognizer, "engine_remark", ""):

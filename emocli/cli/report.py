@@ -45,7 +45,7 @@ from emocli.report.page import build_page
 from emocli.report.png import as_png
 from emocli.report.svg import as_file
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, read_table, replacing
+from emocli.table_io import STDIN, check_place, read_tables, replacing
 
 PLOT_PANEL = "One picture instead"
 SUFFIXES = (".svg", ".png")
@@ -159,7 +159,9 @@ def report(
     """
     _check_destination(output, plot)
     talk = Talk(quiet, verbose)
-    read = [(_shown(path), read_table(path)) for path in tables]
+    thresholds = _thresholds(fuser, talk) if fuser else None
+    by_path = read_tables([*tables, truth])
+    read = [(_shown(path), by_path[path]) for path in tables]
     pairing = Pairing(
         truth_column=truth_column,
         allow_missing=True,
@@ -169,10 +171,10 @@ def report(
     )
     sources = Sources(
         unsure=doubtful,
-        truth=read_table(truth) if truth else None,
+        truth=by_path[truth] if truth else None,
         truth_name=_shown(truth) if truth else "",
         options=EvalOptions(pairing=pairing, by=tuple(by or ()), n_draws=0 if plot else draws),
-        fuser=_thresholds(fuser, talk) if fuser else None,
+        fuser=thresholds,
     )
     systems = systems_of(read, sources)
     if plot:
@@ -199,6 +201,7 @@ def report(
 
 def _check_destination(output: str, plot: str | None) -> None:
     """Refuse a page or a picture that has nowhere to go."""
+    check_place(plot or output)
     if plot is not None and PurePath(plot).suffix.lower() not in SUFFIXES:
         raise TableError(
             f"{plot}: suffix {PurePath(plot).suffix or '(none)'} names no form of picture, "

@@ -26,7 +26,7 @@ from emocli.pipeline.transcribe import (
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
+from emocli.table_io import FORMATS, STDIN, STREAMED, check_place, table_stream
 from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
 
 
@@ -249,6 +249,8 @@ def transcribe(
         condition_on_previous_text=condition_on_previous_text,
     )
     detector = find_detector(vad.value)
+    if kind in FORMATS:
+        check_place(output)
     inputs = read_inputs(paths)
     for remark in inputs.remarks:
         talk.say(remark)

@@ -24,7 +24,7 @@ from emocli.audio.stores import Stamp, StoredPath, ask_stamps
 from emocli.errors import TableError
 from emocli.pipeline.inputs import Utterance, stored_among
 from emocli.pipeline.scoring import CHUNK, Block, Row
-from emocli.table_io import remove_drafts
+from emocli.table_io import not_written, remove_drafts
 
 FORMAT = 1
 SYNC_SECONDS = 1.0
@@ -213,10 +213,7 @@ class Journal:
                     os.makedirs(self._path.parent, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise TableError(
-                f"{self._output}: cannot be written ({error.strerror}), expected a folder that "
-                f"exists and may be written to. Make the folder or choose another place with -o."
-            ) from None
+            raise not_written(self._output, str(error.strerror)) from None
         return io.FileIO(descriptor, "r+")  # unbuffered: what is written cannot be lost here
 
     def _take_up(self) -> bool:

@@ -31,7 +31,7 @@ from emocli.pipeline.pairing import (
 )
 from emocli.report.content import Card, System, Verdict
 from emocli.report.truth_figures import Exchange
-from emocli.table import PredictionTable
+from emocli.table import DIMENSIONS, PredictionTable, listing
 
 LARGEST_EMBEDDED = 20_000_000
 """Bytes of recordings that a page may carry: as base64 they take a third more."""
@@ -66,13 +66,19 @@ def systems_of(tables: Sequence[tuple[str, PredictionTable]], sources: Sources) 
         sources: what else is known.
 
     Raises:
-        TableError: a table has no rows, or a table and the truth do not join.
+        TableError: a table has no rows or nothing to show, or a table and the truth do not join.
     """
     for name, table in tables:
         if not len(table):
             raise TableError(
                 f"{name}: no rows, expected at least one prediction. "
                 f"Check that the command before it found recordings."
+            )
+        shown = (*DIMENSIONS, "label", "text", "error")
+        if not any(column in table for column in shown) and not table.labels:
+            raise TableError(
+                f"{name}: nothing to show, expected a label, p_ columns, dimensions, a text or an "
+                f"error, found {listing(table.columns)}. Give a table that emocli predict wrote."
             )
     return [system for name, table in tables for system in _of_table(name, table, sources)]
 

@@ -272,7 +272,7 @@ def test_another_class_mix_is_told(corpus):
 
 def test_a_fuser_of_another_method(corpus):
     run("speech.csv", "text.csv", "--fit", "truth.csv", "--save", "f.json", "-q")
-    assert "f.json holds blend; leave out --method" in misused(
+    assert "--fuser holds blend; leave out --method" in misused(
         "speech.csv", "text.csv", "--fuser", "f.json", "--method", "stacking"
     )
     assert "blend finds its own weights; leave out --weights" in misused(

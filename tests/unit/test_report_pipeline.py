@@ -72,6 +72,16 @@ def test_sentiments_are_not_judged_by_emotions():
     assert found.verdict.right.tolist() == [True]
 
 
+def test_a_table_of_labels_that_are_true_holds_nothing_to_show():
+    truth = PredictionTable.from_columns({"file": ["a.wav"], "emotion": ["sad"]})
+    with pytest.raises(TableError) as caught:
+        report.systems_of([("labels.csv", truth)], sources())
+    assert str(caught.value) == (
+        "labels.csv: nothing to show, expected a label, p_ columns, dimensions, a text or an "
+        "error, found file, emotion. Give a table that emocli predict wrote."
+    )
+
+
 def test_a_table_without_rows_is_refused():
     with pytest.raises(TableError) as caught:
         report.systems_of([("t.csv", PredictionTable.from_columns({"file": []}))], sources())
