@@ -79,7 +79,7 @@ class Cluster:
 
         Raises:
             MissingDependency: ray is not installed.
-            ClusterError: nothing answers at the address.
+            ClusterError: nothing answers at the address, or it asks for a token.
         """
         try:
             import ray
@@ -97,7 +97,13 @@ class Cluster:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                if _is_about_a_token(error):
+                    raise ClusterError(
+                        f"ray:{self.address}: the cluster asks for a token and got none or "
+                        f"another, expected that of the machine on which it was started. Copy "
+                        f"~/.ray/auth_token from there and set RAY_AUTH_MODE=token."
+                    ) from None
                 raise self._unreachable(str(error).splitlines()[0]) from None
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -118,6 +124,15 @@ class Cluster:
             f"ray:{self.address}: no cluster answers ({reason}), expected the address of a "
             f"running one. Start it with ray start --head, or name the address it has printed."
         )
+
+
+def _is_about_a_token(error: BaseException | None) -> bool:
+    """Whether an error of Ray, or what led to it, is about tokens, which old versions lack."""
+    while error is not None:
+        if "authentication token" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Parts:

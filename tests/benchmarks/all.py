@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
     "kills": ((), ("--kills", "5")),
     "soak": ((), ("--files", "5000")),
     "cluster": ((), ()),
+    "two_hosts": ((), ("50",)),
     "judge_serve": ((), ()),
     "fusers": ((), ()),
     "calibration": ((), ()),

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -207,6 +207,48 @@ def test_an_address_where_nothing_answers():
             f"ray:{address}: no cluster answers (Connection refused), expected the address of a "
             f"running one. Start it with ray start --head, or name the address it has printed."
         )
+
+
+class RayError(Exception):
+    """What Ray calls its own errors."""
+
+
+def ray_that_raises(error, monkeypatch):
+    """A package ray that cannot connect."""
+
+    def init(**options):
+        raise error
+
+    package = ModuleType("ray")
+    package.is_initialized = lambda: False
+    package.init = init
+    package.exceptions = SimpleNamespace(RayError=RayError)
+    package.data = ModuleType("ray.data")
+    monkeypatch.setitem(sys.modules, "ray", package)
+    monkeypatch.setitem(sys.modules, "ray.data", package.data)
+
+
+def test_a_cluster_that_asks_for_a_token(monkeypatch):
+    unknown = RayError("InvalidAuthToken: Authentication token is missing or incorrect.")
+    refused = ConnectionError("Failed to connect to Ray cluster at head")
+    refused.__cause__ = RuntimeError("no cluster id")
+    refused.__cause__.__context__ = unknown
+    for error in (unknown, refused):
+        ray_that_raises(error, monkeypatch)
+        assert sentence(Cluster("head").connect, kind=ClusterError) == (
+            "ray:head: the cluster asks for a token and got none or another, expected that of "
+            "the machine on which it was started. Copy ~/.ray/auth_token from there and set "
+            "RAY_AUTH_MODE=token."
+        )
+
+
+@pytest.mark.parametrize("kind", [RayError, ConnectionError, TimeoutError, ValueError])
+def test_a_cluster_that_does_not_answer_in_its_own_words(monkeypatch, kind):
+    ray_that_raises(kind("Version mismatch.\nIn detail: ..."), monkeypatch)
+    assert sentence(Cluster("head").connect, kind=ClusterError) == (
+        "ray:head: no cluster answers (Version mismatch.), expected the address of a running "
+        "one. Start it with ray start --head, or name the address it has printed."
+    )
 
 
 def test_an_address_without_a_port_is_left_to_ray():
