@@ -29,6 +29,19 @@ EMOTIONS = (
     "unknown",
 )
 SENTIMENTS = ("negative", "neutral", "positive")
+SENTIMENT_OF: Mapping[str, str] = {
+    "angry": "negative",
+    "sad": "negative",
+    "fearful": "negative",
+    "disgust": "negative",
+    "contempt": "negative",
+    "frustrated": "negative",
+    "neutral": "neutral",
+    "calm": "neutral",
+    "happy": "positive",
+    "excited": "positive",
+}
+"""What an emotion sounds like in words; one that is not here, such as surprise, may be any."""
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "angry": ("ang", "anger", "angriness", "mad"),
@@ -129,9 +142,9 @@ def sentiment_to_emotions(
 ) -> "NDArray[np.float64]":
     """Three-way sentiment posteriors spread over emotions.
 
-    ``neutral -> neutral``, ``positive -> happy``; the negative mass is shared by angry and sad in
-    the ratio of the speech posterior (equally where speech gives neither any mass). Other labels
-    of the speech model get none.
+    Each sentiment's mass is shared by the emotions that it can stand for, in the ratio of the
+    speech posterior: of the usual four, negative by angry and sad, and positive is happy. Where
+    speech gives none of them any mass, those that `SENTIMENT_OF` names get equal parts.
 
     Args:
         sentiment: shape (n_utterances, 3), columns negative, neutral, positive, rows sum to 1.
@@ -153,13 +166,13 @@ def sentiment_to_emotions(
             f"{', '.join(missing)} is missing from {', '.join(labels)}. Use a speech model that "
             f"has all four."
         )
-    column = {label: index for index, label in enumerate(labels)}
-    angry, sad = speech[:, column["angry"]], speech[:, column["sad"]]
-    both = angry + sad
-    share = np.divide(angry, both, out=np.full_like(angry, 0.5), where=both > 0)
     spread = np.zeros_like(speech)
-    spread[:, column["neutral"]] = sentiment[:, 1]
-    spread[:, column["happy"]] = sentiment[:, 2]
-    spread[:, column["angry"]] = sentiment[:, 0] * share
-    spread[:, column["sad"]] = sentiment[:, 0] * (1.0 - share)
+    for index, name in enumerate(SENTIMENTS):
+        named = np.array([SENTIMENT_OF.get(label) == name for label in labels])
+        possible = np.array([SENTIMENT_OF.get(label, name) == name for label in labels])
+        mass = np.where(possible, speech, 0.0)
+        total = mass.sum(axis=1, keepdims=True)
+        equal = np.broadcast_to(named / named.sum(), mass.shape).copy()
+        share = np.divide(mass, total, out=equal, where=total > 0)
+        spread += sentiment[:, index : index + 1] * share
     return spread

@@ -1,5 +1,6 @@
 """Answers on disk, by the hash of the question: what was paid for once is not asked again."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -14,10 +15,17 @@ class KeptAnswers:
 
     Args:
         folder: made when the first answer is kept.
+        server: whose answers they are, kept in a folder of their own: two servers may call
+            different models the same.
+
+    Attributes:
+        folder: of this server's answers.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: str = "") -> None:
         self.folder = folder
+        if server:
+            self.folder = folder / hashlib.sha256(server.encode()).hexdigest()[:16]
 
     def find(self, key: str) -> Answer | None:
         """The answer to a question, None where there is none or the file is damaged."""

@@ -203,7 +203,7 @@ class _Conversation:
             try:
                 answer = await self._attempt(question, shape)
             except (TimeoutError, openai.APITimeoutError):
-                why = f"no answer within {self._server.timeout_seconds:g} s"
+                why = f"no answer within the {self._server.timeout_seconds:g} s of --timeout"
                 return Answer(Ending.LATE, why=why)
             except (openai.APIStatusError, openai.APIConnectionError) as error:
                 trouble = self._read(error)

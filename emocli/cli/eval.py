@@ -3,8 +3,9 @@
 import csv
 import io
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ from emocli.cli.options import (
 from emocli.errors import TableError
 from emocli.labels import canonical_labels
 from emocli.metrics.evaluation import Evaluation
-from emocli.pipeline.evaluate import LARGE, N_DRAWS, EvalOptions
+from emocli.pipeline.evaluate import LARGE, N_DRAWS, N_PER_LABEL, EvalOptions
 from emocli.pipeline.evaluate import evaluate as evaluate_tables
 from emocli.pipeline.pairing import Pairing
 from emocli.table_io import STDIN, check_place, read_tables, replacing
@@ -107,13 +108,14 @@ def evaluate(
         ),
     ] = None,
     cluster: Annotated[
-        str,
+        str | None,
         Option(
             metavar="COLUMN",
-            help="What is resampled as a whole; single recordings where no table has it.",
+            help="What is resampled as a whole, or none for single recordings. By default speaker, "
+            "where a table has it.",
             rich_help_panel=TRUST_PANEL,
         ),
-    ] = "speaker",
+    ] = None,
     seed: Annotated[int, Option(min=0, help="Of all chance.", rich_help_panel=TRUST_PANEL)] = 0,
     by: Annotated[
         list[str] | None,
@@ -133,14 +135,14 @@ def evaluate(
         ),
     ] = 0,
     per_label: Annotated[
-        int,
+        int | None,
         Option(
             min=1,
             metavar="N",
-            help="Recordings of each label in a balanced sample.",
+            help=f"Recordings of each label in a balanced sample, by default {N_PER_LABEL}.",
             rich_help_panel=GROUP_PANEL,
         ),
-    ] = 200,
+    ] = None,
     train_table: Annotated[
         str | None,
         Option(
@@ -188,6 +190,10 @@ def evaluate(
     Example: emocli predict clips/ | emocli eval - --truth clips/labels.csv --by speaker
     """
     kind = _form(output, form)
+    if per_label is not None and not balanced_draws:
+        raise Misuse(
+            "--per-label is the size of balanced samples, and there is no --balanced-draws"
+        )
     lower, upper = (_limits(given or [], flag) for given, flag in _flags(fail_under, fail_over))
     options = EvalOptions(
         pairing=Pairing(
@@ -203,7 +209,7 @@ def evaluate(
         cluster=cluster,
         n_draws=draws,
         n_balanced=balanced_draws,
-        n_per_label=per_label,
+        n_per_label=per_label or N_PER_LABEL,
         seed=seed,
     )
     check_place(output)
@@ -251,11 +257,12 @@ def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
     for text in given:
         name, _, value = text.partition("=")
         try:
-            limits[name.strip()] = float(value)
+            limit = float(value)
         except ValueError:
-            raise Misuse(
-                f"{text!r} is not of the form figure=number, such as uar=0.6", hint=flag
-            ) from None
+            limit = math.nan
+        if math.isnan(limit):
+            raise Misuse(f"{text!r} is not of the form figure=number, such as uar=0.6", hint=flag)
+        limits[name.strip()] = limit
     return limits
 
 
@@ -274,13 +281,13 @@ def _write(found: Sequence[Evaluation], output: str, kind: str, *, csv_safe: boo
 
 
 def _rendered(found: Sequence[dict[str, Any]], kind: str, *, csv_safe: bool) -> str:
-    """Evaluations as JSON (one object, or a leaderboard of several), or one row each."""
+    """Evaluations as JSON (one object, or a leaderboard of several), or as rows."""
     if kind == ReportFormat.JSON:
         whole = found[0] if len(found) == 1 else {"leaderboard": found}
         return json.dumps(whole, ensure_ascii=False, indent=2) + "\n"
     if kind == ReportFormat.JSONL:
         return "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found)
-    rows = [_row(one) for one in found]
+    rows = [row for one in found for row in _rows(one)]
     if csv_safe:
         rows = [{name: _text_or_figure(cell) for name, cell in row.items()} for row in rows]
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -292,16 +299,50 @@ def _rendered(found: Sequence[dict[str, Any]], kind: str, *, csv_safe: bool) -> 
     return text.getvalue()
 
 
-def _row(found: dict[str, Any]) -> dict[str, Any]:
-    """One row for CSV: figures, then the ends of their intervals as ``uar_low``, ``uar_high``."""
-    row = {
+def _rows(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row for CSV, and one for each group, with the grouping column and its value.
+
+    Figures are followed by the ends of their intervals as ``uar_low`` and ``uar_high``, by
+    ``uar_balanced_mean`` and ``uar_balanced_sd`` of balanced samples, and by ``uar_difference``
+    from another system with its interval and ``uar_difference_p``.
+    """
+    who = {"table": found["table"], "model": found["model"]}
+    grouped = {"by": "", "group": ""} if found["groups"] else {}
+    row = {**who, **grouped, **_figures(found)}
+    for name, (low, high) in found["intervals"].items():
+        row |= {f"{name}_low": _digits(low), f"{name}_high": _digits(high)}
+    if balanced := found.get("balanced_draws"):
+        for name, mean in balanced["mean"].items():
+            row[f"{name}_balanced_mean"] = _digits(mean)
+            row[f"{name}_balanced_sd"] = _digits(balanced["sd"][name])
+    if comparison := found.get("comparison"):
+        row |= _differences(comparison)
+    yield row
+    for column, groups in found["groups"].items():
+        for group, figures in groups.items():
+            yield {**who, "by": column, "group": group, **_figures(figures)}
+
+
+def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is a number or a text, as cells of CSV."""
+    return {
         name: f"{value:.9g}" if isinstance(value, float) else value
         for name, value in found.items()
         if value is None or isinstance(value, (str, int, float))
     }
-    for name, (low, high) in found["intervals"].items():
-        row |= {f"{name}_low": _digits(low), f"{name}_high": _digits(high)}
-    return row
+
+
+def _differences(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells of what tells a system from another one."""
+    cells = {"compared_with": comparison["table"], "compared_model": comparison["model"]}
+    for name, one in comparison["differences"].items():
+        cells[f"{name}_difference"] = _digits(one["difference"])
+        cells[f"{name}_difference_low"] = _digits(one["low"])
+        cells[f"{name}_difference_high"] = _digits(one["high"])
+        cells[f"{name}_difference_p"] = _digits(one["p_value"])
+    if comparison["mcnemar"]:
+        cells["mcnemar_p"] = _digits(comparison["mcnemar"]["p_value"])
+    return cells
 
 
 def _text_or_figure(cell: Any) -> Any:
@@ -319,6 +360,11 @@ def _remark(found: Sequence[Evaluation], talk: Talk, options: EvalOptions) -> No
         talk.detail(f"{who}: {one.n} utterances, labels {', '.join(one.labels) or 'none'}.")
         if one.n_missing:
             talk.warn(_missing_told(one, who))
+        if one.n_abstained:
+            talk.say(
+                f"{who}: {one.n_abstained} of {one.n + one.n_abstained} utterances have no label "
+                f"on purpose; the figures are of the other {one.n}."
+            )
         if one.n_left_out:
             talk.say(f"{who}: {one.n_left_out} utterances with other labels are left out.")
         if one.n_extra:
@@ -333,7 +379,7 @@ def _missing_told(found: Evaluation, who: str) -> str:
     if found.labels or "wer" in found.figures:
         return (
             f"{who}: {found.n_missing} of {found.n} utterances have no prediction and count as "
-            f"wrong."
+            f"wrong; figures of probabilities are of the others."
         )
     return f"{who}: {found.n_missing} utterances without a prediction are left out."
 

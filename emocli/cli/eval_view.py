@@ -48,10 +48,14 @@ _SHADES = ("", "white on grey19", "white on dark_green", "white on green4", "bla
 
 
 def figures_view(found: Sequence[Evaluation]) -> RenderableType:
-    """One evaluation in full, or several as a ranking."""
+    """One evaluation in full, or several as a ranking, and what was asked for of each."""
     if len(found) == 1:
         return Group(*_parts(found[0]))
-    return leaderboard(found)
+    parts: list[RenderableType] = [leaderboard(found)]
+    for one in found:
+        if more := _asked_for(one):
+            parts += ["", _heading(one), "", *more[:-1]]
+    return Group(*parts)
 
 
 def leaderboard(found: Sequence[Evaluation]) -> RenderableType:
@@ -96,18 +100,27 @@ def _table(*columns: str) -> Table:
 
 
 def _parts(found: Evaluation) -> list[RenderableType]:
-    who = f"{found.table} · {found.model}" if found.model else found.table
-    parts: list[RenderableType] = [Text(f"{printable(who)} · {found.n} utterances", "bold"), ""]
-    parts += [_figures(found), ""]
+    parts: list[RenderableType] = [_heading(found), "", _figures(found), ""]
     if found.labels:
         parts += [_classes(found), "", *_confusion(found), ""]
+    return [*parts, *_asked_for(found)][:-1]
+
+
+def _heading(found: Evaluation) -> Text:
+    who = f"{found.table} · {found.model}" if found.model else found.table
+    return Text(f"{printable(who)} · {found.n} utterances", "bold")
+
+
+def _asked_for(found: Evaluation) -> list[RenderableType]:
+    """Groups, balanced samples and the comparison, an empty line after each."""
+    parts: list[RenderableType] = []
     for column, groups in found.groups.items():
         parts += [_groups(column, groups, found.spread[column]), ""]
     if found.balanced is not None:
         parts += [_balanced(found.balanced), ""]
     if found.comparison is not None:
         parts += [*_comparison(found.comparison), ""]
-    return parts[:-1]
+    return parts
 
 
 def _figures(found: Evaluation) -> Table:

@@ -176,7 +176,7 @@ def fuse(
     """One prediction from several tables of the same recordings.
 
     Averages need nothing but the tables. Beside emotions, sentiments count as emotions: positive
-    as happy, and negative as angry and sad in the ratio that the voice gives them.
+    as happy, and negative as angry, sad and others of their kind in the voice's own ratio.
 
     Other methods learn from recordings whose emotions are known (--fit). Entropy selection keeps
     the voice's label and asks the text's sentiment where the voice is doubtful. Bayes' rule

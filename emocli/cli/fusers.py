@@ -22,6 +22,7 @@ from emocli.fusion.entropy_selection import (
     SentimentRule,
     manual,
 )
+from emocli.fusion.features import only_order_tells
 from emocli.fusion.fused import (
     ARROW,
     ENTROPY_SELECTION,
@@ -92,6 +93,11 @@ def fuse_learned(
     if way.save is not None:
         _write(way.save, dump_fuser(chosen))
     _check_meaning(chosen, way)
+    if way.fuser is not None and _only_order_tells(chosen):
+        talk.warn(
+            "Some tables name no model and have the same labels: they are taken for those of "
+            "--fit in the order in which they are given."
+        )
     if isinstance(chosen, EntropySelection):
         labelled = true_labels(answers, way.truth_column) if answers is not None else None
         return _selected(sides, chosen, labelled, talk)
@@ -153,6 +159,10 @@ def _check_meaning(chosen: AnyFuser, way: Way) -> None:
         raise Misuse(no_prior(method_of(chosen)))
 
 
+def _only_order_tells(fuser: AnyFuser) -> bool:
+    return not isinstance(fuser, EntropySelection) and only_order_tells(fuser.inputs)
+
+
 def _fitted(
     sides: Sequence[Side],
     truth: PredictionTable,
@@ -167,6 +177,9 @@ def _fitted(
     if chosen == ENTROPY_SELECTION:
         return _fitted_selection(sides, true_labels(truth, column), talk), None
     speakers = _speakers(truth, sides[0].table)
+    if speakers is not None and len(set(speakers)) < 2:
+        talk.warn("All rows are of one speaker: rows are held out, and others may be harder.")
+        speakers = None
     if chosen == Method.RIDGE:
         fitted = fit_dimensions(sides, truth, speakers)
     else:

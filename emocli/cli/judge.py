@@ -43,7 +43,15 @@ from emocli.fusion.sides import Side, align_truth, split_models
 from emocli.judging.conflicts import conflicts, conflicts_between
 from emocli.judging.measures import Terciles, dump_terciles, parse_terciles, terciles_of
 from emocli.judging.prompt import Case
-from emocli.judging.review import NO_ANSWER, THRESHOLDS, Review, changes_of, outcomes_of, sweep
+from emocli.judging.review import (
+    NO_ANSWER,
+    THRESHOLDS,
+    Outcome,
+    Review,
+    changes_of,
+    outcomes_of,
+    sweep,
+)
 from emocli.pipeline import judge as judging
 from emocli.pipeline.judge import Hearing, JudgeOptions, Measurements
 from emocli.pipeline.progress import Progress
@@ -287,7 +295,9 @@ def judge(
     rows = _rows_up(fused, others, match_rows, only_conflicts)
     asked = _asked(fused, rows, options, sound, talk)
     questions = [question for _, question in asked.values()]
-    hearing = judging.recall(questions, judging.KeptAnswers(cache or judging.default_cache()))
+    hearing = judging.recall(
+        questions, judging.KeptAnswers(cache or judging.default_cache(), endpoint or "")
+    )
     if dry_run:
         _print_prompts(questions, hearing, len(fused), talk)
         return
@@ -424,12 +434,14 @@ def _summarise(
 ) -> None:
     """Say what became of the labels, and with the truth what that was worth."""
     n_up = sum(one.outcome is not None for one in reviews)
+    silent = (None, Outcome.NOT_ASKED, *NO_ANSWER)
+    n_heard = sum(one.outcome not in silent for one in reviews)
     changes = changes_of(reviews, truth)
     n_changed = sum(tally.n for tally in changes.values())
     kept = f", {hearing.n_before} answers from the cache" if hearing.n_before else ""
     left = f", {hearing.n_left} questions left by --max-calls" if hearing.n_left else ""
     talk.say(
-        f"{n_up} of {len(reviews)} rows reviewed, "
+        f"{n_heard} of {len(reviews)} rows reviewed, "
         f"{n_changed} label{'' if n_changed == 1 else 's'} changed{kept}{left}."
     )
     if n_up:

@@ -17,19 +17,21 @@ from numpy.typing import NDArray
 
 from emocli import posteriors
 from emocli.errors import LabelMismatch
+from emocli.labels import SENTIMENT_OF, SENTIMENTS
 
 N_GRID = 200
 ENTROPY_QUANTILES = (0.65, 0.85)
 VARENTROPY_QUANTILES = (0.15, 0.35)
 REQUIRED = ("angry", "happy", "neutral", "sad")
-"""The emotions that a sentiment can stand for."""
+"""The emotions that sentiments stand for before others."""
 
 
 @dataclass(frozen=True)
 class SentimentRule:
     """Which emotion a negative sentiment means: angry or sad.
 
-    The *refer* rule takes the one that the speech posterior prefers, angry on a tie. The *simple*
+    The *refer* rule takes the one that the speech posterior prefers, angry on a tie; of a model
+    that knows fear, disgust and the like too, the one that it prefers of all these. The *simple*
     rule goes by the sentiment's own probability: up to the threshold angry, above it sad.
 
     Attributes:
@@ -248,7 +250,8 @@ def mapped_emotions(
 ) -> NDArray[np.intp]:
     """The emotion that each sentiment stands for.
 
-    ``neutral -> neutral``, ``positive -> happy``, negative by the rule.
+    ``neutral -> neutral``, ``positive -> happy``, negative by the rule. A model may know other
+    emotions of a sentiment (`emocli.labels.SENTIMENT_OF`): then the one that it prefers.
 
     Args:
         rule: the reading of a negative sentiment.
@@ -259,17 +262,22 @@ def mapped_emotions(
     Returns:
         Label index, shape (n_utterances,); -1 where the text has no say.
     """
-    angry, happy, neutral, sad = (list(labels).index(name) for name in REQUIRED)
-    if rule.threshold is None:
-        is_angry = probs[:, angry] >= probs[:, sad]
-    else:
+    meanings = np.stack([_preferred(name, probs, labels) for name in SENTIMENTS])
+    if rule.threshold is not None:  # meanings: (3, n_utterances)
         is_angry = (answers.score <= rule.threshold) != rule.flip
-    negative = np.where(is_angry, angry, sad)
-    meanings = np.stack(  # (3, n_utterances), in the order of SENTIMENTS
-        [negative, np.full(len(probs), neutral), np.full(len(probs), happy)]
-    )
+        angry, sad = list(labels).index("angry"), list(labels).index("sad")
+        meanings[SENTIMENTS.index("negative")] = np.where(is_angry, angry, sad)
     mapped = meanings[answers.sentiment, np.arange(len(probs))]
     return np.where(answers.sentiment >= 0, mapped, -1)
+
+
+def _preferred(
+    sentiment: str, probs: NDArray[np.float64], labels: Sequence[str]
+) -> NDArray[np.intp]:
+    """The likeliest emotion of a sentiment, shape (n_utterances,); of equal ones the usual one."""
+    usual = (*REQUIRED, *(label for label in labels if label not in REQUIRED))
+    own = [list(labels).index(name) for name in usual if SENTIMENT_OF.get(name) == sentiment]
+    return np.array(own, dtype=np.intp)[np.argmax(probs[:, own], axis=1)]
 
 
 def _check_labels(labels: Sequence[str]) -> None:

@@ -79,6 +79,12 @@ def arrange(sides: Sequence[Side], inputs: Sequence[Input]) -> list[Side]:
     return found
 
 
+def only_order_tells(inputs: Sequence[Input]) -> bool:
+    """Whether some inputs without a name are alike, so that only their order tells them apart."""
+    unnamed = [(one.kind, frozenset(one.outputs)) for one in inputs if not one.model]
+    return len(set(unnamed)) < len(unnamed)
+
+
 def _is_the_same(side: Side, wanted: Input) -> bool:
     given = input_of(side, dimensional=wanted.kind == DIMENSIONS)
     same = (given.model, given.kind) == (wanted.model, wanted.kind)

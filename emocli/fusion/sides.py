@@ -224,7 +224,7 @@ def find_speech_and_text(sides: Sequence[Side]) -> tuple[Side, Side]:
         return speech[0], text[0]
     found = "; ".join(f"{side.name} ({', '.join(side.labels) or 'no labels'})" for side in sides)
     raise TableError(
-        f"Entropy selection takes one table of emotions and one of sentiments "
+        f"This method takes one table of emotions and one of sentiments "
         f"({', '.join(SENTIMENTS)}), found {found}. "
         f"Give a speech model's table and a sentiment model's table."
     )
@@ -238,6 +238,11 @@ def check_predictions(side: Side) -> None:
     """
     if side.labels or _is_silent(side.table).all():
         return
+    if side.dimensions:
+        raise TableError(
+            f"{side.name}: {', '.join(side.dimensions)} and no labels, expected probabilities of "
+            f"labels. Fuse dimensions with --method ridge --fit TRUTH."
+        )
     raise TableError(
         f"{side.name}: no probabilities among columns {listing(side.table.columns)}, expected p_ "
         f"columns, or label and score of sentiments. Give tables that emocli predict wrote."

@@ -199,7 +199,8 @@ def trained_table(
     shown = np.where(heard[:, np.newaxis], figures, np.nan)
     if isinstance(fuser, Ridge):
         columns = {name: shown[:, index] for index, name in enumerate(fuser.dimensions)}
-        return assemble(ordered, RIDGE, (), shown, columns)
+        others = [name for name in DIMENSION_COLUMNS if name not in columns]
+        return assemble(ordered, RIDGE, (), shown, columns).without_columns(others)
     return assemble(ordered, method_of(fuser), fuser.labels, shown)
 
 

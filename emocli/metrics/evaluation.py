@@ -77,6 +77,7 @@ class Evaluation:
         n_missing: of these without a prediction, counted as wrong.
         n_left_out: utterances of the truth left out for their label.
         n_extra: predictions left out for want of a truth.
+        n_abstained: utterances left out because the model abstained from a label.
         labels: rows of ``counts``.
         counts: shape (n_labels, n_labels + 1), truth by prediction, the last column for missing
             and other predictions.
@@ -104,6 +105,7 @@ class Evaluation:
     balanced: Balanced | None = None
     comparison: Comparison | None = None
     warnings: tuple[str, ...] = ()
+    n_abstained: int = 0
 
     @property
     def per_class(self) -> dict[str, dict[str, float]]:
@@ -118,6 +120,16 @@ class Evaluation:
         return {
             label: {name: view[row].item() for name, view in zip(names, views, strict=True)}
             for row, label in enumerate(self.labels)
+        }
+
+    @property
+    def _coverage(self) -> dict[str, float]:
+        """How many utterances have an answer, where some were abstained from."""
+        if not self.n_abstained:
+            return {}
+        return {
+            "n_abstained": self.n_abstained,
+            "coverage": self.n / (self.n + self.n_abstained),
         }
 
     @property
@@ -136,6 +148,7 @@ class Evaluation:
             "n_missing": self.n_missing,
             "n_left_out": self.n_left_out,
             "n_extra": self.n_extra,
+            **self._coverage,
             **self.figures,
         }
         if self.labels:

@@ -26,6 +26,7 @@ def label_warnings(
     if not found.has_emotions:
         return
     yield from _unknown_labels(found, how, truth_name)
+    yield from _absent_labels(found, how, truth_name)
     unlabelled = int(np.sum(found.emotions == ""))
     if unlabelled:
         yield (
@@ -67,6 +68,16 @@ def _unknown_labels(found: Paired, how: Pairing, truth_name: str) -> Iterator[st
     )
 
 
+def _absent_labels(found: Paired, how: Pairing, truth_name: str) -> Iterator[str]:
+    """Labels that were asked for and occur nowhere, as a wrong name does."""
+    known = {*found.emotions.tolist(), *found.predicted("label").tolist(), *found.model_labels}
+    if absent := [label for label in how.labels if label not in known]:
+        yield (
+            f"{', '.join(absent)} of --labels occurs neither in {truth_name} nor in {found.name}: "
+            f"check how it is written."
+        )
+
+
 def _constant_predictions(found: Paired, sample: Sample, labels: Sequence[str]) -> Iterator[str]:
     given = sample.predicted[(sample.truth >= 0) & (sample.predicted >= 0)]
     if len(given) < FEW_UTTERANCES or len(np.unique(sample.truth[sample.truth >= 0])) < 2:
@@ -82,7 +93,10 @@ def _constant_predictions(found: Paired, sample: Sample, labels: Sequence[str]) 
 def interval_warnings(units: Units, cluster: str, n_draws: int) -> Iterator[str]:
     """What to doubt in intervals, or why there are none."""
     if n_draws and units.n < 2:
-        yield f"No intervals: only one {cluster} to resample. Choose units with --cluster."
+        yield (
+            f"No intervals: only one {cluster} to resample. `emocli eval --cluster none` resamples "
+            f"single recordings."
+        )
     elif n_draws and units.clustered and units.n < FEW_SPEAKERS:
         yield f"Intervals rest on {units.n} {cluster}s only; do not rely on them."
 

@@ -34,6 +34,9 @@ from emocli.table import PredictionTable, listing
 LARGE = 100_000
 """Utterances above which intervals are made only on request."""
 N_DRAWS = 1_000
+N_PER_LABEL = 200
+CLUSTER = "speaker"
+NO_CLUSTER = "none"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class EvalOptions:
     Attributes:
         pairing: how tables meet.
         by: columns whose groups are evaluated apart.
-        cluster: column of the units that are resampled; utterances where no table has it.
+        cluster: column of the units that are resampled, ``"none"`` for utterances; None for
+            ``speaker``, or utterances where no table has it.
         n_draws: resampled tables for intervals; None for 1,000 up to 100,000 utterances, else 0.
         n_balanced: balanced samples to draw; 0 for none.
         n_per_label: utterances of each label in a balanced sample.
@@ -52,10 +56,10 @@ class EvalOptions:
 
     pairing: Pairing = field(default_factory=Pairing)
     by: tuple[str, ...] = ()
-    cluster: str = "speaker"
+    cluster: str | None = None
     n_draws: int | None = None
     n_balanced: int = 0
-    n_per_label: int = 200
+    n_per_label: int = N_PER_LABEL
     seed: int = 0
 
 
@@ -98,6 +102,11 @@ def evaluate(
             f"A comparison is of one model with one other, found {len(pairs)} and {len(others)}. "
             f"Give tables with one model each."
         )
+    if pairs[0].n_abstained or others[0].n_abstained:
+        raise TableError(
+            "A comparison is of the same utterances, and labels were left out on purpose. "
+            "Give the tables from before --abstain-above and --abstain-below."
+        )
     comparison = _compare(pairs[0], others[0], asked)
     return [replace(evaluations[0], comparison=comparison)]
 
@@ -122,6 +131,7 @@ def _evaluate_one(
         n_missing=int(found.missing.sum()),
         n_left_out=found.n_left_out,
         n_extra=found.n_extra,
+        n_abstained=found.n_abstained,
         labels=labels if found.has_emotions else (),
         counts=counts,
         figures=figures_of(sample),
@@ -132,7 +142,7 @@ def _evaluate_one(
         warnings=tuple(
             [
                 *label_warnings(found, sample, labels, asked.pairing, truth_name),
-                *interval_warnings(units, asked.cluster, n_draws),
+                *interval_warnings(units, _cluster(asked), n_draws),
                 *(leakage_warnings(found, train) if train is not None else ()),
             ]
         ),
@@ -155,12 +165,18 @@ def _counts(sample: Sample) -> NDArray[np.int64]:
 
 
 def _units(found: Paired, asked: EvalOptions) -> Units:
-    names = found.attribute(asked.cluster)
+    names = found.attribute(_cluster(asked))
+    if names is None and asked.cluster not in (None, NO_CLUSTER):
+        raise _no_column(asked.cluster, "resample by", "--cluster", found)
     return Units.of(None if names is None else names.tolist(), len(found.row), asked.seed)
 
 
+def _cluster(asked: EvalOptions) -> str:
+    return asked.cluster or CLUSTER
+
+
 def _units_named(units: Units, asked: EvalOptions) -> str:
-    return f"{units.n} {asked.cluster}s" if units.clustered else f"{units.n} utterances"
+    return f"{units.n} {_cluster(asked)}s" if units.clustered else f"{units.n} utterances"
 
 
 def _n_draws(asked: EvalOptions, n: int) -> int:
@@ -173,11 +189,7 @@ def _groups(found: Paired, sample: Sample, column: str) -> dict[str, dict[str, f
     """Figures of each group of a column, in natural order; empty cells are a group ``""``."""
     names = found.attribute(column)
     if names is None:
-        raise TableError(
-            f"No column {column} to group by, neither in the truth "
-            f"({listing(found.truth.columns)}) nor in {found.name} "
-            f"({listing(found.predictions.columns)}). Correct --by."
-        )
+        raise _no_column(column, "group by", "--by", found)
     texts = [str(name) for name in names.tolist()]
     index = {name: row for row, name in enumerate(sorted(set(texts)))}
     groups = np.array([index[text] for text in texts], dtype=np.intp)
@@ -188,6 +200,14 @@ def _groups(found: Paired, sample: Sample, column: str) -> dict[str, dict[str, f
         for name, row in index.items()
         if sizes[row]
     }
+
+
+def _no_column(column: str, purpose: str, option: str, found: Paired) -> TableError:
+    return TableError(
+        f"No column {column} to {purpose}, neither in the truth "
+        f"({listing(found.truth.columns)}) nor in {found.name} "
+        f"({listing(found.predictions.columns)}). Correct {option}."
+    )
 
 
 def _row(values: Figures, row: int) -> dict[str, float]:

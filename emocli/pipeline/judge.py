@@ -268,14 +268,18 @@ class Hearing:
 
 
 def recall(questions: Sequence[Question], kept: KeptAnswers) -> Hearing:
-    """The answers that are there already."""
+    """The answers that are there already; what was in no form to be read is asked again."""
     hearing = Hearing(kept)
     for key in dict.fromkeys(question.key for question in questions):
         found = kept.find(key)
-        if found is not None:
+        if found is not None and not _is_malformed(found):
             hearing.answers[key] = found
     hearing.n_before = len(hearing.answers)
     return hearing
+
+
+def _is_malformed(answer: Answer) -> bool:
+    return answer.ending is Ending.ANSWERED and parse_reply(answer.text, ()) is Fault.MALFORMED
 
 
 def unanswered(questions: Sequence[Question], hearing: Hearing) -> list[Question]:

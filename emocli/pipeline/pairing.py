@@ -59,6 +59,7 @@ class Paired:
         emotions: canonical true emotions, ``""`` where there is none; shape (n,).
         n_left_out: rows of the truth table that ``labels`` leaves out.
         n_extra: predictions without a truth, left out.
+        n_abstained: rows of the truth table whose label was left out on purpose.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Paired:
     emotions: NDArray[Any]
     n_left_out: int = 0
     n_extra: int = 0
+    n_abstained: int = 0
 
     def predicted(self, column: str) -> NDArray[Any]:
         """A column of the predictions in the order of the truth; missing where there is none."""
@@ -176,6 +178,10 @@ def _pair_model(
     _check_extra(predictions, met.right_only, how, (shown, names[1]))
     emotions = true_emotions(truth, how.truth_column)
     chosen = np.isin(emotions, how.labels) if how.labels else np.ones(len(truth), dtype=bool)
+    abstained = chosen & _abstained(predictions, met.right)
+    n_left_out = int(np.sum(~chosen))
+    if not (abstained == chosen).all():  # where all were, there is something else to be told
+        chosen = chosen & ~abstained
     found = Paired(
         names[0],
         model,
@@ -183,12 +189,19 @@ def _pair_model(
         predictions,
         met.right[chosen],
         emotions[chosen],
-        int(np.sum(~chosen)),
+        n_left_out,
         len(met.right_only),
+        int(abstained.sum()),
     )
     _check_something(found, how, (shown, names[1]))
     _check_missing(found, how, (shown, names[1]))
     return found
+
+
+def _abstained(predictions: PredictionTable, row: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether the label of each row of the truth was left out on purpose, shape (n,)."""
+    said = (predictions.column("abstained") == "yes") & (predictions.column("label") == "")
+    return np.append(said, False)[row]
 
 
 def true_emotions(truth: PredictionTable, column: str) -> NDArray[Any]:

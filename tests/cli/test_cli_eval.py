@@ -93,9 +93,97 @@ def test_missing_predictions_are_a_column_of_the_matrix(folder):
     assert ["truth", "↓", "predicted", "→", "angry", "happy", "sad", "none"] in lines
     assert ["sad", "0", "0", "1", "1"] in lines
     assert done.stderr == (
-        "warning: short.csv (fake): 1 of 6 utterances have no prediction and count as wrong.\n"
-        + FEW
+        "warning: short.csv (fake): 1 of 6 utterances have no prediction and count as wrong; "
+        "figures of probabilities are of the others.\n" + FEW
     )
+
+
+def test_csv_has_a_row_for_each_group_and_columns_for_all_that_was_asked_for(folder):
+    done = run(
+        *("p.csv", "--truth", "t.csv", "-f", "csv", "--by", "speaker", "--draws", "20"),
+        *("--balanced-draws", "5", "--per-label", "1", "--compare", "q.csv"),
+    )
+    whole, *groups = csv.DictReader(io.StringIO(done.stdout))
+    assert (whole["by"], whole["group"], whole["n"]) == ("", "", "6")
+    assert [(row["by"], row["group"], row["n"]) for row in groups] == [
+        ("speaker", name, "2") for name in "abc"
+    ]
+    assert [float(row["accuracy"]) for row in groups] == [0.5, 1.0, 0.5]
+    assert {row["uar_low"] for row in groups} == {""}
+    assert 0 <= float(whole["uar_balanced_mean"]) <= 1
+    assert float(whole["uar_balanced_sd"]) >= 0
+    assert (whole["compared_with"], whole["compared_model"]) == ("q.csv", "best")
+    assert float(whole["accuracy_difference"]) == pytest.approx(-2 / 6)
+    low, high, p = (float(whole[f"accuracy_difference_{name}"]) for name in ("low", "high", "p"))
+    assert low <= -2 / 6 <= high
+    assert 0 < p <= 1
+    assert float(whole["mcnemar_p"]) == pytest.approx(0.5)
+
+
+def test_several_tables_in_groups(folder):
+    done = run("p.csv", "q.csv", "--truth", "t.csv", "-f", "table", "--by", "speaker")
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith(("p.csv ·", "q.csv ·"))] == [
+        "p.csv · fake · 6 utterances",
+        "q.csv · best · 6 utterances",
+    ]
+    assert [line.split()[:3] for line in lines if line.startswith("a ")] == [
+        ["a", "2", "0.5000"],
+        ["a", "2", "1.0000"],
+    ]
+
+
+def test_labels_that_were_left_out_on_purpose_are_told_apart_from_missing_ones(folder):
+    lines = (folder / "p.csv").read_text().splitlines()
+    doubtful = [line.replace("0.8", "0.5").replace("0.1", "0.25") for line in lines[-2:]]
+    (folder / "p.csv").write_text("\n".join([*lines[:-2], *doubtful]) + "\n")
+    kept = CliRunner().invoke(app, ["calibrate", "p.csv", "--abstain-below", "0.6"]).stdout
+    done = run("-", "--truth", "t.csv", "-f", "json", "--draws", "0", stdin=kept)
+    found = json.loads(done.stdout)
+    assert (found["n"], found["n_abstained"], found["n_missing"]) == (4, 2, 0)
+    assert found["coverage"] == pytest.approx(4 / 6)
+    assert found["accuracy"] == pytest.approx(3 / 4)
+    assert done.stderr.splitlines()[0] == (
+        "standard input (fake): 2 of 6 utterances have no label on purpose; the figures are of "
+        "the other 4."
+    )
+    both = run("q.csv", "--truth", "t.csv", "--compare", "-", stdin=kept)
+    assert (both.exit_code, both.stderr) == (
+        1,
+        "emocli: A comparison is of the same utterances, and labels were left out on purpose. "
+        "Give the tables from before --abstain-above and --abstain-below.\n",
+    )
+
+
+def test_a_column_to_resample_by_that_is_not_there(folder):
+    done = run("p.csv", "--truth", "t.csv", "--cluster", "speker")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "emocli: No column speker to resample by, neither in the truth (file, emotion, speaker) "
+        "nor in p.csv (file, model, label, p_angry, p_happy, p_sad, entropy, varentropy, margin, "
+        "normalized_entropy). Correct --cluster.\n",
+    )
+
+
+def test_a_label_that_occurs_nowhere_is_told(folder):
+    done = run("p.csv", "--truth", "t.csv", "--labels", "angry,hapy", "--draws", "0")
+    assert (
+        "warning: hapy of --labels occurs neither in t.csv nor in p.csv: check how it is written.\n"
+    ) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--per-label", "5"], "--per-label is the size of balanced samples"),
+        (["--fail-under", "uar=nan"], "'uar=nan' is not of the form figure=number"),
+        (["--fail-over", "uar"], "'uar' is not of the form figure=number"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(folder, options, sentence):
+    done = run("p.csv", "--truth", "t.csv", *options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert sentence in done.stderr
 
 
 def test_several_tables_are_a_ranking(folder):

@@ -255,6 +255,45 @@ def test_every_fuser_is_kept_and_used_again(corpus, method):
     assert ("arousal" in rows[0]) == (method == "ridge")
 
 
+def test_models_without_names_are_known_by_their_order_alone(corpus):
+    nameless = (corpus / "speech.csv").read_text().replace("model,", "").replace("voice,", "")
+    (corpus / "one.csv").write_text(nameless)
+    (corpus / "two.csv").write_text(nameless)
+    run("one.csv", "two.csv", "--method", "logistic", "--fit", "truth.csv", "--save", "f", "-q")
+    warning = (
+        "warning: Some tables name no model and have the same labels: they are taken for those of "
+        "--fit in the order in which they are given.\n"
+    )
+    assert run("one.csv", "two.csv", "--fuser", "f").stderr == warning
+    run("one.csv", "speech.csv", "--method", "logistic", "--fit", "truth.csv", "--save", "g", "-q")
+    assert run("speech.csv", "one.csv", "--fuser", "g").stderr == ""
+
+
+def test_one_speaker_alone_is_no_hindrance(corpus):
+    truth = (corpus / "truth.csv").read_text()
+    for number in range(5):
+        truth = truth.replace(f",s{number},", ",s0,")
+    (corpus / "truth.csv").write_text(truth)
+    done = run("speech.csv", "text.csv", "--fit", "truth.csv")
+    assert done.exit_code == 0
+    assert done.stderr == (
+        "warning: All rows are of one speaker: rows are held out, and others may be harder.\n"
+        "blend: Fitted on 40 rows.\n"
+    )
+
+
+def test_dimensions_are_not_averaged(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(f"file,model,arousal\na.wav,{name},0.5\n")
+    done = run("one.csv", "two.csv")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "emocli: one: arousal and no labels, expected probabilities of labels. Fuse dimensions "
+        "with --method ridge --fit TRUTH.\n",
+    )
+
+
 def test_another_class_mix_is_told(corpus):
     (corpus / "mix.csv").write_text("file,emotion\na,angry\nb,sad\nc,sad\nd,sad\n")
     done = run("speech.csv", "text.csv", "--fit", "truth.csv", "--prior", "mix.csv")

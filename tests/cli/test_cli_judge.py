@@ -152,6 +152,16 @@ def test_nothing_is_paid_twice_and_no_secret_is_kept(folder, server):
     assert len(server.asked) == 6
 
 
+def test_an_answer_in_no_form_is_asked_for_again(folder, server):
+    server.answer = lambda body: completion("The speaker is happy.")
+    first = run("fused.csv", url=server.url)
+    assert "malformed" in outcomes(first)
+    server.answer = lambda body: opinion("happy", 0.95)
+    again = run("fused.csv", url=server.url)
+    assert "malformed" not in outcomes(again)
+    assert (len(server.asked), "from the cache" in again.stderr) == (6, False)
+
+
 def test_equal_questions_are_asked_once(folder, server):
     row = FUSED.splitlines()[4]
     twins = [FUSED.splitlines()[0], row, row.replace("gone-3", "gone-4")]
@@ -229,7 +239,7 @@ def test_a_late_answer_keeps_the_label_and_costs_the_others_nothing(folder, serv
     done = run("fused.csv", "--timeout", "0.5", url=server.url)
     assert done.exit_code == 3
     assert outcomes(done) == ["confirmed", "", "late", "changed", ""]
-    assert "Without an opinion: no answer within 0.5 s." in done.stderr
+    assert "Without an opinion: no answer within the 0.5 s of --timeout." in done.stderr
     assert len(cached(folder)) == 2
 
 
@@ -472,7 +482,7 @@ def test_answers_that_were_paid_outlive_an_interruption(folder, server, number, 
 
 
 def open_notes(folder):
-    return list((folder / "cache" / "batches").glob("*.json"))
+    return list((folder / "cache").glob("*/batches/*.json"))
 
 
 def test_a_batch_can_be_left_and_taken_up_again(folder, server):
@@ -619,10 +629,10 @@ def test_more_questions_than_a_batch_takes(folder, server, monkeypatch, limit, v
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"keys": 1}'])
 def test_a_damaged_note_is_none(folder, server, content):
-    damaged = folder / "cache" / "batches" / "damaged.json"
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(content)
     run("fused.csv", "--batch", "--no-wait", url=server.url)
+    (note,) = open_notes(folder)
+    damaged = note.with_name("damaged.json")
+    damaged.write_bytes(content)
     server.end_batches()
     assert outcomes(run("fused.csv", "--batch", url=server.url))[0] == "confirmed"
     assert open_notes(folder) == [damaged]

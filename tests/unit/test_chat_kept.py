@@ -19,6 +19,12 @@ def test_an_answer_is_found_again(tmp_path):
     assert oct((tmp_path / "kept/ab/abcd.json").stat().st_mode)[-3:] == "600"
 
 
+def test_answers_of_one_server_are_not_those_of_another(tmp_path):
+    KeptAnswers(tmp_path, "http://one/v1").keep("abcd", ANSWER)
+    assert KeptAnswers(tmp_path, "http://two/v1").find("abcd") is None
+    assert KeptAnswers(tmp_path, "http://one/v1").find("abcd") == ANSWER
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"ending": "x", "text": "", "why": ""}'])
 def test_a_damaged_answer_is_none(tmp_path, content):
     (tmp_path / "ab").mkdir()

@@ -57,6 +57,13 @@ def test_the_refer_rule_takes_the_likelier_and_angry_on_a_tie():
     assert found.tolist() == [ANGRY, SAD, ANGRY]
 
 
+def test_a_model_of_more_emotions_keeps_those_that_a_sentiment_can_stand_for():
+    names = (*LABELS, "fearful", "excited", "calm", "surprised")
+    probs = np.array([[0.1, 0.1, 0.1, 0.1, 0.2, 0.15, 0.05, 0.2]] * 3)
+    found = mapped_emotions(REFER, answers([NEGATIVE, MIDDLE, POSITIVE]), probs, names)
+    assert [names[index] for index in found] == ["fearful", "neutral", "excited"]
+
+
 def test_the_simple_rule_goes_by_the_score():
     probs = np.full((3, 4), 0.25)
     given = answers([NEGATIVE] * 3, [0.5, 0.6, 0.7])

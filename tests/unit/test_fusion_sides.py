@@ -201,7 +201,7 @@ def test_which_side_is_the_voice_and_which_the_words():
     voice, text = speech(), words()
     assert find_speech_and_text([text, voice]) == (voice, text)
     assert message(TableError, find_speech_and_text, [voice, side("mute", error=["x", "x"])]) == (
-        "Entropy selection takes one table of emotions and one of sentiments (negative, neutral, "
+        "This method takes one table of emotions and one of sentiments (negative, neutral, "
         "positive), found voice (angry, happy, neutral, sad); mute (no labels). Give a speech "
         "model's table and a sentiment model's table."
     )

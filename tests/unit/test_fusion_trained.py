@@ -416,6 +416,14 @@ def test_dimensions_are_fused_by_ridge(rng, speakers):
     )
 
 
+def test_a_dimension_that_was_not_fused_is_not_there(rng):
+    first, second = (felt(name, rng.uniform(size=9), valence=[0.5] * 9) for name in "xy")
+    fitted = fit_dimensions([first, second], felt("truth", rng.uniform(size=9)).table, None)
+    table = trained_table([first, second], fitted.fuser, fitted.figures)
+    assert "arousal" in table
+    assert "valence" not in table
+
+
 def test_what_auto_means(speech, text):
     assert choose_method([speech, text]) == "blend"
     assert choose_method([speech, speech]) == "logistic"

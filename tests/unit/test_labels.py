@@ -71,6 +71,23 @@ def test_negative_sentiment_is_shared_in_the_ratio_of_speech():
     np.testing.assert_allclose(spread, [[0.6, 0.05, 0.15, 0.2], [0.3, 0.2, 0.2, 0.3]])
 
 
+def test_a_sentiment_is_shared_by_all_emotions_that_it_can_stand_for():
+    names = ("angry", "happy", "neutral", "sad", "fearful", "calm", "surprised")
+    speech = np.array([[0.1, 0.2, 0.1, 0.0, 0.3, 0.1, 0.2], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
+    sentiment = np.array([[0.6, 0.3, 0.1], [0.5, 0.3, 0.2]])
+    spread = labels.sentiment_to_emotions(sentiment, speech, names)
+    negative, neutral, positive = 0.6 / 0.6, 0.3 / 0.4, 0.1 / 0.4  # surprise may be any of them
+    shared = [
+        [
+            *(0.1 * negative, 0.2 * positive, 0.1 * neutral, 0.0),
+            *(0.3 * negative, 0.1 * neutral, 0.2 * (negative + neutral + positive)),
+        ],
+        [0.5 / 3, 0.2, 0.0, 0.5 / 3, 0.5 / 3, 0.3, 0.0],
+    ]
+    np.testing.assert_allclose(spread, shared, atol=1e-15)
+    np.testing.assert_allclose(spread.sum(axis=1), 1.0)
+
+
 def test_the_sentiment_map_needs_four_emotions():
     with pytest.raises(LabelMismatch) as caught:
         labels.sentiment_to_emotions(np.ones((1, 3)) / 3, np.ones((1, 2)) / 2, ("angry", "happy"))

@@ -358,7 +358,8 @@ def test_one_speaker_has_no_interval():
     found = one(predictions(), truth(speaker=["a"] * 6), EvalOptions(n_draws=200))
     assert found.intervals == {}
     assert found.warnings[-1] == (
-        "No intervals: only one speaker to resample. Choose units with --cluster."
+        "No intervals: only one speaker to resample. `emocli eval --cluster none` resamples single "
+        "recordings."
     )
 
 
