@@ -14,7 +14,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from emocli.errors import TableError
@@ -181,7 +181,7 @@ def table_stream(
         TableError: the file cannot be written.
         MissingDependency: Parquet without pyarrow.
     """
-    place = nullcontext(sys.stdout.buffer) if destination == STDIN else replacing(destination)
+    place = _standard_output() if destination == STDIN else replacing(destination)
     with place as stream:
         writer = table_writer(kind, stream, names, csv_safe=csv_safe)
         try:
@@ -200,8 +200,12 @@ def check_place(destination: str) -> None:
         destination: file path or ``"-"``.
 
     Raises:
-        TableError: the folder is missing, or may not be written to.
+        TableError: the folder is missing or may not be written to, or a folder is in the place.
     """
+    if destination != STDIN and os.path.isdir(destination):
+        raise TableError(
+            f"{destination} is a folder, expected a file for the table. Give -o a file's name."
+        )
     if destination == STDIN or os.path.exists(destination):
         return
     folder = os.path.dirname(os.path.realpath(destination))
@@ -228,7 +232,7 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
     """
     if os.path.exists(destination) and not os.path.isfile(destination):
         # A pipe or a device is written to; a file in its place would be something else.
-        with open(destination, "wb") as stream:
+        with _full_disk_told(destination), open(destination, "wb") as stream:
             yield stream
         return
     target = os.path.realpath(destination)
@@ -240,18 +244,45 @@ def replacing(destination: str) -> Iterator[BinaryIO]:
     except OSError as error:
         raise not_written(destination, str(error.strerror)) from None
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            yield stream
-        os.chmod(draft, 0o666 & ~_umask())  # mkstemp makes files private
-        os.replace(draft, target)
-    except OSError as error:
-        raise TableError(
-            f"{destination}: cannot be written ({error.strerror}), expected room for the table. "
-            f"Free some space or choose another place with -o."
-        ) from None
+        with _full_disk_told(destination):
+            with os.fdopen(descriptor, "wb") as stream:
+                yield stream
+            os.chmod(draft, 0o666 & ~_umask())  # mkstemp makes files private
+            os.replace(draft, target)
     finally:
         if os.path.exists(draft):
             os.unlink(draft)
+
+
+@contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """The stream of standard output.
+
+    Raises:
+        TableError: what it leads to takes no more.
+    """
+    with _full_disk_told("standard output"):
+        try:
+            yield sys.stdout.buffer
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                # Python would try once more at exit, and complain in its own words.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+
+@contextmanager
+def _full_disk_told(name: str) -> Iterator[None]:
+    """Errors of what is written to as sentences; that a reader has left is no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise TableError(
+            f"{name}: cannot be written ({error.strerror}), expected room for the table. "
+            f"Free some space or choose another place with -o."
+        ) from None
 
 
 def remove_drafts(destination: str) -> None:

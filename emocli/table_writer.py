@@ -184,10 +184,18 @@ class _Parquet(TableWriter):
         import pyarrow as pa
 
         arrays = [
-            pa.array(table.column(field.name).tolist(), type=field.type, from_pandas=True)
+            pa.array(self._values(table, field.name), type=field.type, from_pandas=True)
             for field in self._schema
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    @staticmethod
+    def _values(table: PredictionTable, name: str) -> list[Any]:
+        """Cells of a column; bytes that are no text are spelled out, for Parquet has none."""
+        values: list[Any] = table.column(name).tolist()
+        if is_figure(name):
+            return values
+        return [one if one.isascii() else _readable(one) for one in values]
 
     def close(self) -> None:
         self._writer.close()
@@ -201,6 +209,10 @@ _OTHERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], TableWriter]] = {
     "jsonl": _JsonLines,
     "parquet": _Parquet,
 }
+
+
+def _readable(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _objects(table: PredictionTable, names: Sequence[str]) -> Iterator[dict[str, Any]]:

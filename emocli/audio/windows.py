@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emocli.errors import AudioError
 
+MIN_HOP_SECONDS = 0.01
 MIN_TAIL_SECONDS = 1.0
 """About the shortest utterance of acted emotion corpora; less tells little about an emotion."""
 
@@ -46,7 +47,7 @@ def plan_windows(
     Args:
         sampling_rate: Hz.
         window_seconds: longest window, at least 0.1.
-        hop_seconds: between starts, above 0 and at most the window; the window by default.
+        hop_seconds: between starts, from 0.01 to the window; the window by default.
         min_seconds: shortest last window; half a window if that is less.
 
     Raises:
@@ -55,11 +56,12 @@ def plan_windows(
     hop = window_seconds if hop_seconds is None else hop_seconds
     if not 0.1 <= window_seconds < float("inf"):
         raise AudioError(
-            f"The window is {window_seconds:g} s, expected at least 0.1 s. Give a longer --window."
+            f"The window is {window_seconds:g} s, expected a number of seconds from 0.1 on. Give "
+            f"another --window."
         )
-    if not 0 < hop <= window_seconds:
+    if not MIN_HOP_SECONDS <= hop <= window_seconds:
         raise AudioError(
-            f"The hop is {hop:g} s, expected above 0 and at most the window of "
+            f"The hop is {hop:g} s, expected from {MIN_HOP_SECONDS:g} s to the window of "
             f"{window_seconds:g} s, or parts would go unheard. Give another --hop."
         )
     window_samples = round(window_seconds * sampling_rate)

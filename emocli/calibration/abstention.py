@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from emocli.table import PredictionTable
 
+_NO_LABEL = "no label: "
+
 
 def abstain(
     table: PredictionTable, *, above: float | None = None, below: float | None = None
@@ -29,11 +31,21 @@ def abstain(
             reasons.append(f"entropy {entropy[row]:.3f} above {above:g} nats")
         if below is not None and confidence[row] < below:
             reasons.append(f"probability {confidence[row]:.3f} below {below:g}")
-        told = f"no label: {' and '.join(reasons)}" if reasons else ""
+        told = f"{_NO_LABEL}{' and '.join(reasons)}" if reasons else ""
         notes.append("; ".join(filter(None, (note, told))))
         labels.append("" if reasons else label)
         abstained.append("" if np.isnan(entropy[row]) else "yes" if reasons else "no")
     return table.with_columns({"label": labels, "note": notes, "abstained": abstained})
+
+
+def about_recording(note: str) -> str:
+    """A note without what `abstain` has written about a prediction that is made anew.
+
+    Example:
+        >>> about_recording("clipped 0.1 s; no label: entropy 1.2 above 1 nats")
+        'clipped 0.1 s'
+    """
+    return "; ".join(part for part in note.split("; ") if not part.startswith(_NO_LABEL))
 
 
 def label_probability(table: PredictionTable) -> NDArray[np.float64]:

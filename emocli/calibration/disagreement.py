@@ -66,7 +66,8 @@ def movement(table: PredictionTable) -> NDArray[np.float64]:
     """How much the emotion of each recording moves from window to window, in nats.
 
     The mean Jensen-Shannon divergence of consecutive windows, by start, of one file under one
-    model: 0 for a steady emotion, ln 2 for one that is sure of another label in every window.
+    model, of each speaker apart where the table names them: 0 for a steady emotion, ln 2 for one
+    that is sure of another label in every window.
     Windows without a posterior are passed over: the one before meets the one after.
 
     Args:
@@ -74,18 +75,19 @@ def movement(table: PredictionTable) -> NDArray[np.float64]:
 
     Returns:
         Shape (n_rows,), the same for all windows of a file; NaN for files of fewer than two
-        windows.
+        windows, and for windows without a posterior.
     """
     moved = np.full(len(table), np.nan)
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(zip(table["file"], table.column("model"), strict=True)):
+    groups: dict[tuple[str, ...], list[int]] = {}
+    names = [table.column(name) for name in ("file", "model", "speaker")]
+    for row, key in enumerate(zip(*names, strict=True)):
         groups.setdefault(key, []).append(row)
     starts, probs = table.column("start"), np.nan_to_num(table.probs)
     heard = np.asarray(~np.isnan(table.probs).all(axis=1))
     for rows in groups.values():
         ordered = [row for row in sorted(rows, key=lambda row: starts[row]) if heard[row]]
         if len(ordered) > 1:
-            moved[rows] = jensen_shannon(probs[ordered[:-1]], probs[ordered[1:]]).mean()
+            moved[ordered] = jensen_shannon(probs[ordered[:-1]], probs[ordered[1:]]).mean()
     return moved
 
 

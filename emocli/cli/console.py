@@ -104,6 +104,8 @@ class Talk:
 def choose_format(output: str, wanted: str | None) -> str:
     """The form of the output: as asked, else by the file's suffix, else by who reads it.
 
+    A suffix that names another form than was asked for is refused: nobody could read the file.
+
     A terminal gets a readable table, a pipe gets CSV.
 
     Args:
@@ -111,11 +113,18 @@ def choose_format(output: str, wanted: str | None) -> str:
         wanted: ``table`` or one of `emocli.table_io.FORMATS`, None where nothing was asked.
 
     Raises:
-        TableError: the file's suffix names no format and none was asked.
+        TableError: the file's suffix names no format and none was asked, or another one.
     """
-    if wanted is not None:
-        return wanted
     from emocli.table_io import FORMATS, STDIN, format_of
+
+    if wanted is not None:
+        named = None if output == STDIN else format_of(output)
+        if named is not None and wanted in FORMATS and wanted != named:
+            raise TableError(
+                f"{output}: its suffix says {named} and -f says {wanted}, expected one form. "
+                f"Leave out -f or rename the file."
+            )
+        return wanted
 
     if output == STDIN:
         return "table" if sys.stdout.isatty() else "csv"

@@ -73,7 +73,8 @@ CsvSafe = Annotated[
         "--csv-safe",
         envvar="EMOCLI_CSV_SAFE",
         help="Put an apostrophe before texts in CSV and TSV that a spreadsheet would run as "
-        "formulas: those that start with =, +, -, @, a tab or a line break.",
+        "formulas: those that start with =, +, -, @, a tab or a line break. For spreadsheets only: "
+        "who reads the table reads the apostrophes.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
@@ -140,7 +141,7 @@ BatchSize = Annotated[
     Option(
         envvar="EMOCLI_BATCH_SIZE",
         metavar="auto|N",
-        help="How many windows the model takes at once. It never changes a result.",
+        help="How many windows the model takes at once. Results agree to six digits or more.",
         rich_help_panel=MACHINE_PANEL,
     ),
 ]

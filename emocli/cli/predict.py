@@ -25,7 +25,7 @@ from emocli.pipeline.predict import (
 from emocli.pipeline.processes import count_cores
 from emocli.pipeline.scoring import Block, PredictOptions, Row
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, STDIN, STREAMED, check_place, table_stream
+from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
 
 
 def predict(
@@ -90,11 +90,12 @@ def predict(
     talk = Talk(quiet, verbose)
     found = resuming.find_cluster(cluster, paths, output)
     kind = "parquet" if found else timeline.prediction_form(output, form)
+    timeline.check_windows(window, hop)
     shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
     if kind in FORMATS and not found:
-        check_place(output)
+        resuming.check_output(output, paths)
     shaping = Shaping(
         windows or segments,
         None if calibration is None else confidence.read_calibration(calibration),

@@ -37,7 +37,7 @@ def clock(seconds: float) -> str:
 
 
 def pace(state: State, elapsed_seconds: float) -> str:
-    """Seconds of audio per second, and the time that is left if it goes on like this.
+    """Seconds of audio per second as ``s/s``, and the time left if it goes on like this.
 
     Args:
         state: how far the run has come.
@@ -49,7 +49,7 @@ def pace(state: State, elapsed_seconds: float) -> str:
     share = n_done / (state.n_utterances - state.n_before)
     parts = []
     if state.seconds_done:
-        parts.append(f"{state.seconds_done / elapsed_seconds:,.0f} s of audio per second")
+        parts.append(f"{state.seconds_done / elapsed_seconds:,.0f} s/s")
         if not math.isnan(state.expected_seconds):
             share = state.seconds_done / max(state.expected_seconds, state.seconds_done)
     if 0 < share < 1:
@@ -77,7 +77,7 @@ def shown(talk: Talk, what: str) -> Iterator[ProgressCallback | None]:
         return
     columns = (
         SpinnerColumn(),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=20),
         TextColumn("{task.completed:.0f} of {task.total:.0f} {task.description}"),
         _Pace(),
     )

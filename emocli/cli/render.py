@@ -5,9 +5,11 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -24,11 +26,18 @@ DOUBTFUL_MARGIN = 0.1
 """Lead of the top label below which a row is marked as doubtful."""
 LEAST_CERTAIN = 3
 TEXT_CELLS = 32
-WIDE = 100
-"""Columns of a terminal from which transcripts are shown."""
+"""Cells of a transcript beside a prediction."""
+TRANSCRIPT_CELLS = 240
+"""Cells of a transcript where it is what the table is about."""
+LEAST_FOLDED = 12
+"""Cells that a column keeps whose cells go over several lines."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 HISTOGRAM_BINS = 14
+GAP = 2
+"""Cells between two columns."""
+_TEXT, _BAR, _END, _VARENTROPY, _ENTROPY = range(5)
+"""The order in which columns go where there is no room."""
 
 
 def bar(share: float, cells: int = BAR_CELLS) -> str:
@@ -72,23 +81,53 @@ class _PredictionView:
     table: PredictionTable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = options.max_width >= WIDE
-        yield _grid([column for column in _columns(self.table) if wide or column.heading != "text"])
+        yield _grid(_fitting(list(_columns(self.table)), options.max_width))
 
 
 @dataclass(frozen=True)
 class _ViewColumn:
+    """A column of the readable table.
+
+    Attributes:
+        heading: over it.
+        cells: one for each row.
+        is_figure: right-justified.
+        folds: cells may go over several lines.
+        goes: when it goes where there is no room, the lowest first; None for never.
+        narrow: what stays instead of it.
+    """
+
     heading: str
     cells: Sequence[Text | str]
     is_figure: bool = False
     folds: bool = False
+    goes: int | None = None
+    narrow: "_ViewColumn | None" = None
+
+    @cached_property
+    def least_cells(self) -> int:
+        """The room that it needs."""
+        widest = max(cell_len(str(one)) for one in (self.heading, *self.cells))
+        return min(widest, LEAST_FOLDED) if self.folds else widest
+
+
+def _fitting(columns: list[_ViewColumn], width: int) -> list[_ViewColumn]:
+    """The columns that there is room for; those that say least go first, and no digit is cut."""
+    while sum(one.least_cells + GAP for one in columns) - GAP > width:
+        going = [one for one in columns if one.goes is not None]
+        if not going:
+            break
+        first = min(going, key=lambda one: one.goes or 0)
+        at = columns.index(first)
+        columns[at : at + 1] = [first.narrow] if first.narrow else []
+    return columns
 
 
 def prediction_table(table: PredictionTable) -> RenderableType:
     """The rows of a prediction table with a bar for the top probability and marks for doubt.
 
-    An error is a mark here; its sentence is on standard error. Transcripts are shown by their
-    first words, and on a narrow terminal not at all.
+    An error is a mark here; its sentence is on standard error. Beside a prediction, transcripts
+    are shown by their first words. What says least is left out where the terminal is narrow.
     """
     return _PredictionView(table)
 
@@ -110,8 +149,9 @@ def _grid(columns: Sequence[_ViewColumn]) -> Table:
 def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
     """What is worth a person's look, in the order of the table."""
     yield _ViewColumn("file", _texts(table["file"]), folds=True)
-    for name in ("start", "end") if _has_windows(table) else ():
-        yield _ViewColumn(name, [_seconds(value) for value in table[name]], is_figure=True)
+    for name, goes in (("start", None), ("end", _END)) if _has_windows(table) else ():
+        times = [_seconds(value) for value in table[name]]
+        yield _ViewColumn(name, times, is_figure=True, goes=goes)
     if len(set(table.column("model").tolist())) > 1:
         yield _ViewColumn("model", _texts(table["model"]), folds=True)
     if table.labels:
@@ -120,11 +160,18 @@ def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
         if name in table:
             yield _ViewColumn(name, [_figure(value) for value in table[name]], is_figure=True)
     if "text" in table:
-        openings = [textwrap.shorten(text, TEXT_CELLS, placeholder=" …") for text in table["text"]]
-        yield _ViewColumn("text", _texts(openings))
+        yield _transcripts(table)
     remarks = _remarks(table)
     if any(remarks):
         yield _ViewColumn("remarks", remarks, folds=True)
+
+
+def _transcripts(table: PredictionTable) -> _ViewColumn:
+    """Transcripts: all that a table may be about, or a help to recognise a row."""
+    alone = not (table.labels or any(name in table for name in DIMENSIONS))
+    cells = TRANSCRIPT_CELLS if alone else TEXT_CELLS
+    openings = [textwrap.shorten(text, cells, placeholder=" …") for text in table["text"]]
+    return _ViewColumn("text", _texts(openings), folds=alone, goes=None if alone else _TEXT)
 
 
 def _posterior_columns(table: PredictionTable) -> Iterator[_ViewColumn]:
@@ -136,14 +183,18 @@ def _posterior_columns(table: PredictionTable) -> Iterator[_ViewColumn]:
         Text(printable(label), style=f"bold {style}")
         for label, style in zip(table["label"], styles, strict=True)
     ]
+    rows = list(zip(top.tolist(), known, styles, strict=True))
     bars = [
         Text(f"{bar(share)} {share:4.0%}" if there else "", style=style)
-        for share, there, style in zip(top.tolist(), known, styles, strict=True)
+        for share, there, style in rows
     ]
+    shares = [Text(f"{share:.0%}" if there else "", style=style) for share, there, style in rows]
     yield _ViewColumn("label", labels)
-    yield _ViewColumn("probability", bars)
-    for name in ("entropy", "varentropy"):
-        yield _ViewColumn(name, [_figure(value) for value in table[name]], is_figure=True)
+    narrow = _ViewColumn("prob.", shares, is_figure=True)
+    yield _ViewColumn("probability", bars, goes=_BAR, narrow=narrow)
+    for name, goes in (("entropy", _ENTROPY), ("varentropy", _VARENTROPY)):
+        figures = [_figure(value) for value in table[name]]
+        yield _ViewColumn(name, figures, is_figure=True, goes=goes)
 
 
 def _texts(values: Iterable[str]) -> list[Text]:

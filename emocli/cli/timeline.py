@@ -8,10 +8,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from emocli.audio.windows import plan_windows
 from emocli.cli.console import choose_format
+from emocli.cli.declared import Misuse
 from emocli.cli.options import OUTPUT_PANEL
 from emocli.cli.places import file_places, write_text
-from emocli.errors import TimelineError
+from emocli.errors import AudioError, TimelineError
 from emocli.label_tracks import FORMATS, SUFFIXES, label_track, marks_of
 from emocli.models.protocol import ModelCard
 from emocli.pipeline.voice import VoiceActivity
@@ -165,6 +167,18 @@ def timeline_options(
 def find_voice(vad: bool) -> VoiceActivity | None:
     """Voice activity where it was asked for."""
     return VoiceActivity.find() if vad else None
+
+
+def check_windows(window: float, hop: float | None) -> None:
+    """Refuse lengths of windows that are none, before anything is read.
+
+    Raises:
+        Misuse: one is out of its range.
+    """
+    try:
+        plan_windows(16_000, window_seconds=window, hop_seconds=hop)
+    except AudioError as error:
+        raise Misuse(str(error)) from None
 
 
 def prediction_form(output: str, form: TimelineFormat | None) -> str:

@@ -26,7 +26,7 @@ from emocli.pipeline.transcribe import (
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, STDIN, STREAMED, check_place, table_stream
+from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
 from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
 
 
@@ -250,10 +250,12 @@ def transcribe(
     )
     detector = find_detector(vad.value)
     if kind in FORMATS:
-        check_place(output)
+        resuming.check_output(output, paths)
     inputs = read_inputs(paths)
-    for remark in inputs.remarks:
-        talk.say(remark)
+    for sentence in inputs.remarks:
+        talk.say(sentence)
+    for sentence in inputs.warnings:
+        talk.warn(sentence)
     inputs = resuming.part_of(inputs, shard)
     files = dict.fromkeys(one.file for one in inputs.utterances) if kind in SUBTITLES else ()
     places = subtitle_places(list(files), output, kind) if files else {}

@@ -20,7 +20,9 @@ from emocli.audio.stores import (
     located,
     read_stored,
 )
+from emocli.calibration.abstention import about_recording
 from emocli.errors import AudioError, TableError
+from emocli.fusion.fused import CONFIDENCE_COLUMNS
 from emocli.table import (
     DIMENSIONS,
     KEY_COLUMNS,
@@ -32,7 +34,9 @@ from emocli.table import (
 )
 from emocli.table_io import STDIN, format_of, parse_table, read_table
 
-_NOT_CARRIED = frozenset((*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS))
+_NOT_CARRIED = frozenset(
+    (*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS, *CONFIDENCE_COLUMNS)
+)
 _FIRST_BYTES = 65536
 
 _NOTHING: Mapping[str, Any] = {}
@@ -150,12 +154,18 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
     if len(arguments) == 1 and _is_folder(arguments[0]):  # which holds each path once
         return Inputs(Recordings(map(_written, find_recordings(os.fspath(arguments[0])))))
     groups = [_argument(argument) for argument in arguments]
-    utterances, repeated = _each_once([group[0] for group in groups])
+    utterances, repeated, differing = _each_once([group[0] for group in groups])
     remarks = [remark for group in groups for remark in group[1]]
     if repeated:
         remarks.append(f"Named more than once and taken once: {listing(repeated)}.")
+    warnings = []
+    if differing:
+        warnings.append(
+            f"Only the first of several rows for the same recording, start and end is taken, and "
+            f"other columns differ: {listing(differing)}."
+        )
     folder = groups[0][2] if len(groups) == 1 else ""
-    return Inputs(utterances, tuple(remarks), folder)
+    return Inputs(utterances, tuple(remarks), folder, tuple(warnings))
 
 
 def _is_folder(argument: PathLike | PredictionTable) -> TypeGuard[PathLike]:
@@ -282,7 +292,7 @@ def _row_utterance(row: Mapping[str, Any], carried: Sequence[str], folder: str) 
         start=_seconds(row.get("start")),
         end=_seconds(row.get("end")),
         carried={column: row[column] for column in carried},
-        note=row.get("note", ""),
+        note=about_recording(row.get("note", "")),
         error=row.get("error", ""),
     )
 
@@ -329,24 +339,35 @@ def _seconds(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _each_once(groups: Sequence[Sequence[Utterance]]) -> tuple[Sequence[Utterance], list[str]]:
-    """Utterances of all groups without repetitions, and the files that were repeated."""
+def _each_once(
+    groups: Sequence[Sequence[Utterance]],
+) -> tuple[Sequence[Utterance], list[str], list[str]]:
+    """Utterances of all groups without repetitions.
+
+    Returns:
+        The utterances, the files that were repeated as they were, and those that were repeated
+        with other columns.
+    """
     repeated: list[str] = []
-    found = _unique(chain.from_iterable(groups), repeated)
+    differing: list[str] = []
+    found = _unique(chain.from_iterable(groups), repeated, differing)
     if all(isinstance(group, Recordings) for group in groups):
-        return Recordings(one.file for one in found), repeated
-    return tuple(found), repeated
+        return Recordings(one.file for one in found), repeated, differing
+    return tuple(found), repeated, differing
 
 
-def _unique(utterances: Iterable[Utterance], repeated: list[str]) -> Iterator[Utterance]:
-    """Utterances without repetitions; the files of those are put into a list."""
-    seen = set()
+def _unique(
+    utterances: Iterable[Utterance], repeated: list[str], differing: list[str]
+) -> Iterator[Utterance]:
+    """Utterances without repetitions; the files of those are put into one of two lists."""
+    seen: dict[Any, Mapping[str, Any]] = {}
     for utterance in utterances:
         place = whole_path(utterance.path)
         segment = (utterance.start, utterance.end)
         key = place if segment == (None, None) else (place, *segment)
         if key in seen:
-            repeated.append(utterance.file)
+            adds_nothing = utterance.carried.items() <= seen[key].items()
+            (repeated if adds_nothing else differing).append(utterance.file)
             continue
-        seen.add(key)
+        seen[key] = utterance.carried
         yield utterance

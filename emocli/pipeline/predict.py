@@ -230,7 +230,7 @@ def gather_inputs(
     if speakers is None:
         return inputs
     utterances, silent = speaker_utterances(inputs.utterances, speakers, device=device)
-    return replace(inputs, utterances=tuple(utterances), warnings=tuple(silent))
+    return replace(inputs, utterances=tuple(utterances), warnings=(*inputs.warnings, *silent))
 
 
 def predict(
@@ -349,6 +349,10 @@ def load_recognizers(
     """
     from emocli.models.registry import resolve
 
+    if device != "auto":  # also for models that are too small for more than one core of a CPU
+        from emocli.models.devices import choose_device
+
+        choose_device(device)
     names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
     if mc_dropout is not None and engine == "auto":
         engine = "torch"  # the only one whose dropout can be switched on

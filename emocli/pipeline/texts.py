@@ -1,5 +1,6 @@
 """Emotions and sentiments of transcripts."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -97,6 +98,12 @@ def find_text(utterance: Utterance) -> str:
                 f"{utterance.file}: its transcript {beside.name} cannot be read ({error}), "
                 f"expected UTF-8 text. Correct the file."
             ) from None
+    if beside.is_file():
+        raise MissingText(
+            f"{utterance.file}: no transcript of {utterance.start or 0:g} to "
+            f"{utterance.end or math.inf:g} s, expected a column text in the table, for "
+            f"{beside.name} tells of the whole recording. Name the recording without start and end."
+        )
     raise MissingText(
         f"{utterance.file}: no transcript, expected a column text in a table or {beside.name} "
         f"beside the recording. Make one with emocli transcribe."

@@ -136,7 +136,7 @@ def transcribe(
     detector = find_detector(vad)
     inputs = read_inputs(paths)
     if remark is not None:
-        for sentence in inputs.remarks:
+        for sentence in (*inputs.remarks, *inputs.warnings):
             remark(sentence)
     transcriber = load_transcriber(
         model,

@@ -16,6 +16,8 @@ from emocli import posteriors
 from emocli.errors import TimelineError
 
 METHODS = ("median", "viterbi")
+LONGEST_MEDIAN = 100_000
+"""Windows that a median may not reach: a day of them, one a second."""
 
 LEAST_PROBABILITY = 1e-12
 """Posteriors count as no less in Viterbi (27.6 nats), lest one window forbid a label for good."""
@@ -47,13 +49,14 @@ class Smoothing:
         """
         method, _, rest = text.partition(":")
         amount = _number(rest)
-        if method == "median" and amount >= 1 and amount % 2 == 1:
+        if method == "median" and 1 <= amount < LONGEST_MEDIAN and amount % 2 == 1:
             return cls(method, amount)
         if method == "viterbi" and amount >= 0:
             return cls(method, amount)
         raise TimelineError(
-            f"The smoothing is {text!r}, expected median:N with an odd number of windows or "
-            f"viterbi:COST with nats of at least 0. Give for example median:3 or viterbi:1."
+            f"The smoothing is {text!r}, expected median:N with an odd number of windows under "
+            f"{LONGEST_MEDIAN} or viterbi:COST with nats of at least 0. Give for example median:3 "
+            f"or viterbi:1."
         )
 
     def __str__(self) -> str:

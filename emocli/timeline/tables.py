@@ -159,7 +159,7 @@ def segmented(table: PredictionTable, min_seconds: float = 0.0) -> PredictionTab
     probs = table.probs
     starts, ends = table.column("start").copy(), table.column("end").copy()
     names = table.column("label")
-    rows = list(table.rows())
+    rows = list(table.without_columns(CONFIDENCE_COLUMNS).rows())
     made: dict[int, list[dict[str, Any]]] = {}
     taken: set[int] = set()
     for chain in chains(table, 0.0):

@@ -1,9 +1,11 @@
 """The command line as a whole: help, typing errors, streams and where output goes."""
 
+import io
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from emocli.cli import COMMANDS, main, overview
@@ -91,6 +93,60 @@ def test_the_suffix_decides_the_form():
         "t.txt: suffix .txt names no table format, expected one of .csv, .tsv, .json, .jsonl, "
         ".parquet. Rename the file or add -f."
     )
+
+
+def test_a_suffix_and_a_form_that_contradict_one_another():
+    with pytest.raises(TableError) as caught:
+        choose_format("t.json", "csv")
+    assert str(caught.value) == (
+        "t.json: its suffix says json and -f says csv, expected one form. Leave out -f or rename "
+        "the file."
+    )
+
+
+def test_a_full_disk_behind_standard_output():
+    done = shell("printf 'file,p_a,p_b\\na.wav,0.5,0.5\\n' | emocli calibrate - "
+                 "--abstain-below 0.1 -f csv > /dev/full")  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "emocli: standard output: cannot be written (No space left on device), expected room for "
+        "the table. Free some space or choose another place with -o."
+    )
+    done = shell("printf 'file,p_a,p_b\\na.wav,0.5,0.5\\n' | emocli calibrate - "
+                 "--abstain-below 0.1 -f csv -o /dev/full")  # fmt: skip
+    assert done.stderr.splitlines()[-1].startswith("emocli: /dev/full: cannot be written (No space")
+
+
+WIDTHS = {
+    90: "file  label  probability  entropy  varentropy  text  remarks",
+    72: "file  label  probability  entropy  varentropy  remarks",
+    62: "file  label  prob.  entropy  varentropy  remarks",
+    50: "file  label  prob.  entropy  remarks",
+    34: "file  label  prob.  remarks",
+}
+
+
+@pytest.mark.parametrize(("width", "headings"), WIDTHS.items())
+def test_a_narrow_terminal_has_fewer_columns_and_whole_numbers(width, headings):
+    table = PredictionTable.from_rows([
+        {"file": "a-recording.wav", "p_angry": 0.26, "p_happy": 0.74, "text": "well then"},
+        {"file": "b.wav", "p_angry": 0.5, "p_happy": 0.5, "text": "", "note": "clipped 0.1 s"},
+    ])  # fmt: skip
+    page = Console(width=width, file=io.StringIO(), color_system=None)
+    page.print(prediction_table(table))
+    lines = page.file.getvalue().splitlines()
+    assert lines[0].split() == headings.split()
+    assert "74%" in lines[2]
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_table_of_transcripts_shows_them_at_any_width(width):
+    said = "He had not seen the harbour for eleven years, and nothing in it was as before."
+    page = Console(width=width, file=io.StringIO(), color_system=None)
+    page.print(prediction_table(PredictionTable.from_rows([{"file": "a.wav", "text": said}])))
+    lines = page.file.getvalue().splitlines()[2:]
+    assert " ".join(" ".join(lines).replace("a.wav", "").split()) == said
 
 
 def test_a_readable_table_in_a_file(tmp_path):

@@ -196,6 +196,27 @@ def test_an_unknown_suffix_is_said_before_any_work(folder, recognizers):
     assert recognizers["builtin"].calls == []
 
 
+def test_a_table_that_names_the_recordings_is_not_overwritten(folder):
+    (folder.parent / "m.csv").write_text("file,speaker\na.wav,anna\n")
+    for path in ("m.csv", "./m.csv"):
+        done = run("m.csv", "-o", path)
+        assert (done.exit_code, done.stderr) == (
+            1,
+            f"emocli: {path} is both an input and the output, expected another output, for the "
+            f"same command could not go on from there. Choose another place with -o.\n",
+        )
+    assert (folder.parent / "m.csv").read_text() == "file,speaker\na.wav,anna\n"
+
+
+def test_a_folder_is_no_table(folder):
+    (folder.parent / "out").mkdir()
+    done = run("takes", "-o", "out", "-f", "csv")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "emocli: out is a folder, expected a file for the table. Give -o a file's name.\n",
+    )
+
+
 def test_a_batch_size_that_is_none(folder):
     done = run("takes", "--batch-size", "none")
     assert done.exit_code == 2
@@ -286,9 +307,9 @@ def test_pace():
     assert clock(75) == "1:15"
     assert clock(3675) == "1:01:15"
     assert pace(Progress(0, 10), 1.0) == ""
-    assert pace(Progress(5, 10, 100.0, 200.0), 2.0) == "50 s of audio per second, 0:02 left"
+    assert pace(Progress(5, 10, 100.0, 200.0), 2.0) == "50 s/s, 0:02 left"
     assert pace(Progress(5, 10), 2.0) == "0:02 left"
-    assert pace(Progress(10, 10, 200.0, 200.0), 2.0) == "100 s of audio per second"
+    assert pace(Progress(10, 10, 200.0, 200.0), 2.0) == "100 s/s"
 
 
 @pytest.mark.parametrize("way", [(), ("-o", "out.csv"), ("-f", "tsv")])

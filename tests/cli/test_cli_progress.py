@@ -41,5 +41,5 @@ def test_how_far_a_run_has_come_and_when_it_will_end(terminal, monkeypatch):
     with progress.shown(Talk(), "recordings") as draw:
         draw(State(3, 12, seconds_done=30.0, expected_seconds=120.0))
     last = frames(terminal)[-1]
-    assert last.endswith("3 of 12 recordings 3 s of audio per second, 0:30 left")
+    assert last.endswith("3 of 12 recordings 3 s/s, 0:30 left")
     assert "━" in last

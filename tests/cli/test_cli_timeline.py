@@ -245,11 +245,14 @@ def test_subtitles_with_emotion_from_a_transcript(talk):
     ("arguments", "sentence"),
     [
         (("--smooth", "median:3"), "there are no windows to smooth; add --windows or --segments"),
+        (("--window", "0"), "The window is 0 s, expected a number of seconds from 0.1 on."),
+        (("--window", "2", "--hop", "3"), "The hop is 3 s, expected from 0.01 s to the window of"),
         (("--min-seconds", "1"), "there are no segments to be that long; add --segments"),
         (
             ("--windows", "--smooth", "median:2"),
-            "The smoothing is 'median:2', expected median:N with an odd number of windows or "
-            "viterbi:COST with nats of at least 0. Give for example median:3 or viterbi:1.",
+            "The smoothing is 'median:2', expected median:N with an odd number of windows under "
+            "100000 or viterbi:COST with nats of at least 0. Give for example median:3 or "
+            "viterbi:1.",
         ),
     ],
 )

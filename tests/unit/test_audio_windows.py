@@ -60,15 +60,16 @@ def test_window_out_of_range(window):
     with pytest.raises(AudioError) as error:
         plan_windows(16000, window_seconds=window)
     assert str(error.value) == (
-        f"The window is {window:g} s, expected at least 0.1 s. Give a longer --window."
+        f"The window is {window:g} s, expected a number of seconds from 0.1 on. Give another "
+        f"--window."
     )
 
 
-@pytest.mark.parametrize("hop", [0.0, -2.0, 13.0, float("nan")])
+@pytest.mark.parametrize("hop", [0.0, 0.001, -2.0, 13.0, float("nan")])
 def test_hop_out_of_range(hop):
     with pytest.raises(AudioError) as error:
         plan_windows(16000, hop_seconds=hop)
     assert str(error.value) == (
-        f"The hop is {hop:g} s, expected above 0 and at most the window of 12 s, or parts would "
-        f"go unheard. Give another --hop."
+        f"The hop is {hop:g} s, expected from 0.01 s to the window of 12 s, or parts would go "
+        f"unheard. Give another --hop."
     )

@@ -114,7 +114,15 @@ def test_movement_passes_over_windows_without_a_posterior_and_between_models():
         {"file": "a", "start": 9, "model": "x", "p_happy": 0.0, "p_sad": 1.0},
         {"file": "a", "start": 0, "model": "y", "p_happy": 1.0, "p_sad": 0.0},
     ])  # fmt: skip
-    np.testing.assert_allclose(movement(table), [np.log(2)] * 3 + [NAN])
+    np.testing.assert_allclose(movement(table), [np.log(2), NAN, np.log(2), NAN])
+
+
+def test_speakers_who_take_turns_move_nobody():
+    table = PredictionTable.from_rows([
+        {"file": "a", "start": n, "speaker": "xy"[n % 2], "p_happy": n % 2, "p_sad": 1 - n % 2}
+        for n in range(6)
+    ])  # fmt: skip
+    np.testing.assert_allclose(movement(table), 0.0, atol=1e-12)
 
 
 def test_what_the_model_does_not_know_and_what_nobody_can_know():

@@ -52,6 +52,26 @@ def test_the_same_file_twice_is_one_utterance_and_a_remark():
     assert found.remarks == ("Named more than once and taken once: rec/a2.wav, ./rec/deep/b.wav.",)
 
 
+def test_rows_that_differ_in_other_columns_are_a_warning():
+    Path("m.csv").write_text("file,text\nrec/a2.wav,yes\nrec/a2.wav,no\nrec/a10.wav,no\n")
+    found = read_inputs(["m.csv", "rec/a10.wav"])
+    assert [one.carried["text"] for one in found.utterances] == ["yes", "no"]
+    assert found.warnings == (
+        "Only the first of several rows for the same recording, start and end is taken, and other "
+        "columns differ: rec/a2.wav.",
+    )
+    assert found.remarks == ("Named more than once and taken once: rec/a10.wav.",)
+
+
+def test_what_was_predicted_before_gives_way():
+    Path("p.csv").write_text(
+        "file,abstained,movement,label_set,note,speaker\n"
+        "rec/a2.wav,yes,9,happy sad,clipped 0.1 s; no label: entropy 1.2 above 1 nats,anna\n"
+    )
+    (found,) = read_inputs("p.csv").utterances
+    assert (found.carried, found.note) == ({"speaker": "anna"}, "clipped 0.1 s")
+
+
 def test_manifest_with_segments_and_other_columns():
     Path("rec/m.csv").write_text(
         "file,start,end,speaker\na2.wav,0.5,1.25,anna\ndeep/b.wav,,,ben\n", encoding="utf-8"

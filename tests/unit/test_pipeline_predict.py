@@ -9,7 +9,7 @@ import soundfile
 from fakes import FakeRecognizer, FakeTextRecognizer, tone, write_tone
 
 from emocli import posteriors
-from emocli.errors import AudioError
+from emocli.errors import AudioError, ModelError
 from emocli.pipeline import predict as use_case
 from emocli.pipeline.inputs import Inputs, Utterance, read_inputs
 from emocli.pipeline.predict import PredictionRun, predict
@@ -302,7 +302,7 @@ def test_scores_that_are_not_numbers_are_an_error():
 
 
 def test_wrong_window_is_an_error_before_anything_is_read():
-    with pytest.raises(AudioError, match=r"^The hop is 3 s, expected above 0"):
+    with pytest.raises(AudioError, match=r"^The hop is 3 s, expected from 0.01 s"):
         rows_of("a.wav", window_seconds=2.0, hop_seconds=3.0)
 
 
@@ -404,7 +404,10 @@ def test_text_beside_a_recording():
 def test_text_beside_a_recording_says_nothing_of_a_segment():
     Path("a.txt").write_text("I love it", encoding="utf-8")
     table = PredictionTable.from_rows([{"file": "a.wav", "start": 1.0, "end": 2.0}])
-    assert text_rows(table)[0]["error"].startswith("a.wav: no transcript")
+    assert text_rows(table)[0]["error"] == (
+        "a.wav: no transcript of 1 to 2 s, expected a column text in the table, for a.txt tells "
+        "of the whole recording. Name the recording without start and end."
+    )
 
 
 def test_text_that_is_no_utf8():
@@ -501,6 +504,11 @@ def test_speech_models_first_then_text_models():
     table = predict("a.wav", ["words", "builtin"])
     assert table["model"].tolist() == ["fake", "fake-text"]
     assert table["label"].tolist() == ["angry", "happy"]
+
+
+def test_a_device_that_is_none_is_refused_whatever_the_model():
+    with pytest.raises(ModelError, match=r"^Device 'foo' is unknown, expected auto, cpu, mps"):
+        use_case.load_recognizers("builtin", device="foo")
 
 
 def test_each_model_is_loaded_once_and_as_asked(monkeypatch):

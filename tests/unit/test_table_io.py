@@ -65,6 +65,13 @@ def test_every_format_keeps_every_cell(kind, table, tmp_path):
     assert found.folder == str(tmp_path)
 
 
+def test_names_that_are_no_text_are_spelled_out_in_parquet(tmp_path):
+    names = ["bad\udcff\udcfe.flac", "Zażółć.flac", "a.wav"]
+    write_table(PredictionTable.from_columns({"file": names}), str(tmp_path / "t"), "parquet")
+    found = read_table(str(tmp_path / "t"))["file"].tolist()
+    assert found == ["bad\\xff\\xfe.flac", "Zażółć.flac", "a.wav"]
+
+
 def test_the_reference_form_byte_for_byte(table, tmp_path):
     write_table(table, str(tmp_path / "t.csv"), "csv")
     assert (tmp_path / "t.csv").read_text() == (

@@ -31,8 +31,8 @@ def test_other_rules_are_refused(text):
     with pytest.raises(TimelineError) as caught:
         Smoothing.parse(text)
     assert str(caught.value) == (
-        f"The smoothing is {text!r}, expected median:N with an odd number of windows or "
-        f"viterbi:COST with nats of at least 0. Give for example median:3 or viterbi:1."
+        f"The smoothing is {text!r}, expected median:N with an odd number of windows under 100000 "
+        f"or viterbi:COST with nats of at least 0. Give for example median:3 or viterbi:1."
     )
 
 
