@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +23,14 @@ Result = TypeVar("Result")
 
 JOBS_AHEAD = 4
 """Jobs for each process that may be begun before the first of them has been taken."""
+
+
+class _Said(Enum):
+    """What a process says of its job."""
+
+    RESULT = 1
+    END = 2
+    ERROR = 3
 
 
 def count_cores() -> int:
@@ -40,9 +50,9 @@ def count_decoders() -> int:
 
 
 def run_in_processes(
-    jobs: Sequence[Job], work: Callable[[Job], Result], n_processes: int
+    jobs: Sequence[Job], work: Callable[[Job], Iterable[Result]], n_processes: int
 ) -> Iterator[Result]:
-    """The result of each job, in their order.
+    """The results of all jobs, in their order.
 
     Args:
         jobs: what there is to do.
@@ -50,7 +60,8 @@ def run_in_processes(
         n_processes: jobs at work at a time.
 
     Yields:
-        What ``work`` returned for each job. An exception of a job is raised when its turn comes.
+        What ``work`` yielded for each job, those of the first unfinished job as they come. An
+        exception of a job is raised when its turn comes.
         When the consumer stops early, the processes are ended; when this process is killed, they
         end at their next result.
 
@@ -60,7 +71,7 @@ def run_in_processes(
     team = _Team(jobs, work, n_processes)
     try:
         for index in range(len(jobs)):
-            yield team.result(index)
+            yield from team.results(index)
     finally:
         team.stop()
 
@@ -69,12 +80,12 @@ class _Team(Generic[Job, Result]):
     """Processes, what they are at, and results that nobody has taken yet."""
 
     def __init__(
-        self, jobs: Sequence[Job], work: Callable[[Job], Result], n_processes: int
+        self, jobs: Sequence[Job], work: Callable[[Job], Iterable[Result]], n_processes: int
     ) -> None:
         context = multiprocessing.get_context("fork")
         self._n_jobs = len(jobs)
         self._next = 0
-        self._found: dict[int, tuple[bool, Any]] = {}
+        self._found: dict[int, deque[tuple[_Said, Any]]] = {}
         self._at: dict[Connection, int] = {}
         self._idle: list[Connection] = []
         self._processes = []
@@ -92,26 +103,37 @@ class _Team(Generic[Job, Result]):
             self._idle.append(here)
             self._processes.append(process)
 
-    def result(self, index: int) -> Result:
-        """The result of a job; those after it are begun meanwhile."""
-        while index not in self._found:
+    def results(self, index: int) -> Iterator[Result]:
+        """The results of a job as they come; jobs after it are begun meanwhile."""
+        while True:
             self._begin(index + JOBS_AHEAD * len(self._processes))
-            pipe: Any
-            for pipe in wait(list(self._at)):
-                done = self._at.pop(pipe)
-                try:
-                    self._found[done] = pipe.recv()
-                except (EOFError, ConnectionError):
-                    raise EmocliError(
-                        "A process of this run was ended from outside, expected it to go on. "
-                        "Look for what ends processes, such as too little memory, and run again."
-                    ) from None
+            heard = self._found[index]
+            while not heard:
+                self._listen()
+            said, value = heard.popleft()
+            if said is _Said.RESULT:
+                yield value
+                continue
+            del self._found[index]
+            if said is _Said.ERROR:
+                raise value
+            return
+
+    def _listen(self) -> None:
+        """Wait for processes to say something, and note it."""
+        pipe: Any
+        for pipe in wait(list(self._at)):
+            try:
+                said, value = pipe.recv()
+            except (EOFError, ConnectionError):
+                raise EmocliError(
+                    "A process of this run was ended from outside, expected it to go on. "
+                    "Look for what ends processes, such as too little memory, and run again."
+                ) from None
+            self._found[self._at[pipe]].append((said, value))
+            if said is not _Said.RESULT:
+                del self._at[pipe]
                 self._idle.append(pipe)
-        good, value = self._found.pop(index)
-        if not good:
-            raise value
-        found: Result = value
-        return found
 
     def _begin(self, stop: int) -> None:
         """Give jobs before ``stop`` to those that have none."""
@@ -119,6 +141,7 @@ class _Team(Generic[Job, Result]):
             pipe = self._idle.pop()
             pipe.send(self._next)
             self._at[pipe] = self._next
+            self._found[self._next] = deque()
             self._next += 1
 
     def stop(self) -> None:
@@ -134,7 +157,7 @@ def _serve(
     pipe: Connection,
     others: Sequence[Connection],
     jobs: Sequence[Job],
-    work: Callable[[Job], Result],
+    work: Callable[[Job], Iterable[Result]],
 ) -> None:
     """Do jobs until nobody is left to ask for them; runs in a process of its own."""
     # Ctrl-C reaches all processes of a terminal, and the first one ends the others.
@@ -142,14 +165,21 @@ def _serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in others:  # or their ends would seem open when the first process is gone
         other.close()
-    answer: tuple[bool, Any]
     try:
         while True:
             job = jobs[pipe.recv()]
-            try:
-                answer = (True, work(job))
-            except Exception as error:  # noqa: BLE001 - told where the job was given
-                answer = (False, error)
-            pipe.send(answer)
+            for answer in _answers(work(job)):
+                pipe.send(answer)
     except (EOFError, ConnectionError):
         return
+
+
+def _answers(results: Iterable[Result]) -> Iterator[tuple[_Said, Any]]:
+    """What is to be said of a job: its results, and how it ended."""
+    try:
+        for result in results:
+            yield _Said.RESULT, result
+    except Exception as error:  # noqa: BLE001 - told where the job was given
+        yield _Said.ERROR, error
+    else:
+        yield _Said.END, None

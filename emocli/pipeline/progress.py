@@ -4,7 +4,7 @@ import math
 import threading
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,15 @@ class Progress:
     expected_seconds: float = math.nan
     n_failed: int = 0
     n_before: int = 0
+
+    def since(self, before: "Progress") -> "Progress":
+        """What has been done since then; what is expected is that of now."""
+        return replace(
+            self,
+            utterances_done=self.utterances_done - before.utterances_done,
+            seconds_done=self.seconds_done - before.seconds_done,
+            n_failed=self.n_failed - before.n_failed,
+        )
 
 
 ProgressCallback = Callable[[Progress], None]

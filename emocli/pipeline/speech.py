@@ -134,15 +134,16 @@ def speech_blocks(
     # Without threads, which would wait for one another; the other processes read meanwhile.
     alone = replace(options, n_threads=0)
 
-    def work(chunk: Sequence[Utterance]) -> tuple[list[list[Row]], Progress]:
-        own = Tally(len(chunk), None)
-        blocks = _blocks_here([chunk], recognizers, alone, own)
-        return [rows for block in blocks for _, rows in block], own.progress
+    def work(chunk: Sequence[Utterance]) -> Iterator[tuple[list[list[Row]], Progress]]:
+        own, before = Tally(len(chunk), None), Progress()
+        for block in _blocks_here([chunk], recognizers, alone, own):
+            yield [rows for _, rows in block], own.progress.since(before)
+            before = own.progress
 
-    done = run_in_processes(chunks, work, options.n_processes)
-    for chunk, (rows, progress) in zip(chunks, done, strict=True):
+    left = chain.from_iterable(chunks)
+    for found, progress in run_in_processes(chunks, work, options.n_processes):
         tally.add(progress)
-        yield list(zip(chunk, rows, strict=True))
+        yield [(next(left), rows) for rows in found]
         tally.report()
 
 

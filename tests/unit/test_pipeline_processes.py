@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 def test_results_keep_the_order_of_jobs_whichever_is_quicker():
     def work(job):
         time.sleep(0.02 if job % 3 == 0 else 0.0)
-        return job * job, os.getpid()
+        yield job * job, os.getpid()
 
     found = list(run_in_processes(range(20), work, 3))
     assert [value for value, _ in found] == [job * job for job in range(20)]
@@ -24,15 +24,45 @@ def test_results_keep_the_order_of_jobs_whichever_is_quicker():
 
 
 def test_no_more_processes_than_jobs():
-    assert len(set(run_in_processes([1, 2], lambda _: os.getpid(), 8))) <= 2
-    assert list(run_in_processes([], lambda _: 0, 2)) == []
+    assert len(set(run_in_processes([1, 2], lambda _: [os.getpid()], 8))) <= 2
+    assert list(run_in_processes([], lambda _: [0], 2)) == []
+
+
+def test_a_job_may_have_any_number_of_results():
+    assert list(run_in_processes([2, 0, 3], range, 2)) == [0, 1, 0, 1, 2]
+
+
+def test_results_are_there_before_their_job_is_done():
+    read, write = os.pipe()
+
+    def work(job):
+        yield "first"
+        yield os.read(read, 1)  # waits for what the consumer of the first one writes
+
+    found = run_in_processes([0], work, 1)
+    assert next(found) == "first"
+    os.write(write, b"x")
+    assert list(found) == [b"x"]
+    os.close(read)
+    os.close(write)
+
+
+def test_results_before_an_exception_are_kept():
+    def work(job):
+        yield job
+        raise AudioError("c.wav: not audio. Convert it.")
+
+    found = run_in_processes([7], work, 1)
+    assert next(found) == 7
+    with pytest.raises(AudioError):
+        next(found)
 
 
 def test_an_exception_is_raised_when_its_turn_comes():
     def work(job):
         if job == 3:
             raise AudioError("c.wav: not audio. Convert it.")
-        return job
+        yield job
 
     found = run_in_processes(range(6), work, 2)
     assert [next(found), next(found), next(found)] == [0, 1, 2]
@@ -44,7 +74,7 @@ def test_a_process_that_is_ended_from_outside():
     def work(job):
         if job == 1:
             os.kill(os.getpid(), signal.SIGKILL)
-        return job
+        yield job
 
     with pytest.raises(EmocliError) as caught:
         list(run_in_processes(range(4), work, 2))
@@ -55,7 +85,7 @@ def test_a_process_that_is_ended_from_outside():
 
 
 def test_a_consumer_that_stops_early_ends_the_processes():
-    found = run_in_processes(range(100), lambda _: os.getpid(), 2)
+    found = run_in_processes(range(100), lambda _: [os.getpid()], 2)
     pids = {next(found), next(found)}
     found.close()
     for pid in pids:
@@ -68,7 +98,7 @@ def test_processes_end_when_the_first_one_is_killed():
     first = os.fork()
     if first == 0:
         os.close(read)
-        found = run_in_processes(range(10**6), lambda _: os.getpid(), 2)
+        found = run_in_processes(range(10**6), lambda _: [os.getpid()], 2)
         os.write(write, b"".join(pid.to_bytes(4, "little") for pid in (next(found), next(found))))
         os.kill(os.getpid(), signal.SIGKILL)
     os.close(write)
