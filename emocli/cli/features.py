@@ -10,7 +10,7 @@ from emocli.cli.console import Talk, choose_format, complain, emit, finish, plai
 from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import DType, batch_size_of
 from emocli.table import FEATURE_PREFIX, PredictionTable
-from emocli.table_io import STDIN
+from emocli.table_io import STDIN, format_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,6 +109,8 @@ def features(
     size = batch_size_of(batch_size)
     if pool is None and output == STDIN:
         raise Misuse("sequences need a folder; give one, or add --pool", hint="--output")
+    if pool is None and format_of(output):
+        raise Misuse(f"{output} is a table's name, and only --pool makes one", hint="--output")
     kind = choose_format(output, form) if pool else "csv"
     from emocli.cli.progress import shown
     from emocli.models.encoders import load_encoder

@@ -194,7 +194,8 @@ def _fine_tune(
 ) -> None:
     from emocli.cli.progress import phases_shown
     from emocli.cli.train_view import show_plan, tell_tuned
-    from emocli.pipeline.tuning import WORK, plan_tuning, prepare_tuning, tune
+    from emocli.pipeline.model_folder import WORK
+    from emocli.pipeline.tuning import plan_tuning, prepare_tuning, tune
 
     device, dtype, offline = machine
     prepared = prepare_tuning(
@@ -224,7 +225,7 @@ def _train_crossmodal(
     from emocli.cli.progress import phases_shown
     from emocli.cli.train_view import show_crossmodal_plan, tell_crossmodal
     from emocli.pipeline.crossmodal import plan_crossmodal, prepare_crossmodal, train_crossmodal
-    from emocli.pipeline.tuning import WORK
+    from emocli.pipeline.model_folder import WORK
 
     device, dtype, offline = machine
     prepared = prepare_crossmodal(

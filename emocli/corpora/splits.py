@@ -28,7 +28,8 @@ def shares_of(text: str) -> tuple[float, ...]:
         shares = tuple(float(part) for part in text.split(","))
     except ValueError:
         shares = ()
-    if len(shares) not in (2, 3) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    are_shares = all(share > 0 for share in shares) and abs(sum(shares) - 1) < 1e-6
+    if len(shares) not in (2, 3) or not are_shares:
         raise CorpusError(
             f"--split is {text!r}, expected two or three shares above 0 that sum to 1, for train, "
             f"dev and test. Write for example --split 0.8,0.1,0.1."

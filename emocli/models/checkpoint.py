@@ -200,8 +200,14 @@ class Checkpoint:
 
         try:
             content = torch.load(path, map_location=device, weights_only=True)
+        except torch.serialization.pickle.UnpicklingError as error:
+            if "weights_only" not in str(error):
+                raise self._unreadable(path, error) from error
+            raise ModelError(
+                f"{self.name}: {path} holds code beside tensors, which is never run here, expected "
+                f"tensors alone. Do not trust it; ask for the model as safetensors."
+            ) from error
         except (
-            torch.serialization.pickle.UnpicklingError,
             OSError,
             RuntimeError,
             EOFError,

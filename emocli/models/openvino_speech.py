@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 import transformers
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from emocli.models.building import silence
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.lanes import POOL_SECONDS, count_lanes
 from emocli.models.protocol import ModelCard
+from emocli.models.quiet_openvino import openvino
 from emocli.models.speech import build_network, card_of
 from emocli.models.speech_network import SpeechNetwork, count_frames, not_heard
 from emocli.user_cache import cache_folder

@@ -119,6 +119,11 @@ def resolve(
         ModelUnavailable: it is not on this machine and could not be fetched.
         MissingDependency: the engine is not installed.
     """
+    if batch_size is not None and batch_size < 1:
+        raise ModelError(
+            f"The batch size is {batch_size}, expected a whole number above 0, or None for one "
+            f"that suits the device."
+        )
     reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
     found = modality_of(checkpoint)
     if modality is not None and found != modality:
@@ -358,7 +363,8 @@ def _listing(reference: Reference) -> Listing:
     alias = reference.alias
     folder = reference.folder or hub.find_cached(reference.hub, reference.revision)
     short = alias.name if alias else ""
-    if folder is None or not (folder / "config.json").is_file():
+    is_of_hub = reference.folder is None  # else what is wrong with the folder is told below
+    if folder is None or (is_of_hub and not (folder / "config.json").is_file()):
         card = alias.card if alias else ModelCard(name=reference.name, source=reference.name)
         return Listing(short, card, None, reference.hub)
     card = _card(_checkpoint(reference, folder), alias)

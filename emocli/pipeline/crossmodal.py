@@ -33,10 +33,11 @@ from emocli.pipeline.crossmodal_tasks import (
 )
 from emocli.pipeline.extract import extract_recordings, extract_texts, feature_folder
 from emocli.pipeline.inputs import Utterance
+from emocli.pipeline.model_folder import WORK, claim_folder
 from emocli.pipeline.progress import ProgressCallback
 from emocli.pipeline.texts import find_text
 from emocli.pipeline.train import default_cache
-from emocli.pipeline.tuning import WORK, choose_precision
+from emocli.pipeline.tuning import choose_precision
 from emocli.table import PredictionTable, listing
 from emocli.table_io import read_table
 from emocli.training.crossmodal import (
@@ -245,11 +246,7 @@ def train_crossmodal(prepared: Prepared, folder: Path, progress: Progress | None
         ModelError: an encoder cannot be used.
         TableError: too few speakers or utterances for folds.
     """
-    if (folder / "config.json").exists():
-        raise RecipeError(
-            f"{folder}: holds a model already, expected a folder for a new one. Choose another "
-            f"with -o, or delete it."
-        )
+    claim_folder(folder)
     recipe = prepared.recipe
     frames = extract_features(prepared, progress)
     runs = _Runs(prepared, frames, folder, progress)

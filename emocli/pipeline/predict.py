@@ -347,13 +347,17 @@ def load_recognizers(
         ModelUnavailable: a model that is not on this machine and could not be fetched.
         MissingDependency: the engine is not installed.
     """
+    from emocli.errors import ModelError
     from emocli.models.registry import resolve
 
     if device != "auto":  # also for models that are too small for more than one core of a CPU
         from emocli.models.devices import choose_device
 
         choose_device(device)
-    names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
+    given = [model] if isinstance(model, (str, os.PathLike)) else model
+    names = list(dict.fromkeys(map(os.fspath, given)))
+    if not names:
+        raise ModelError("No model is named, expected one at least. Give for example builtin.")
     if mc_dropout is not None and engine == "auto":
         engine = "torch"  # the only one whose dropout can be switched on
     loaded = [

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.audio.decode import read_waveform
+from emocli.errors import RecipeError
 from emocli.metrics.calibration import (
     bins,
     expected_calibration_error,
     negative_log_likelihood,
 )
 from emocli.metrics.classification import accuracy, confusion, unweighted_average_recall
+from emocli.pipeline.model_folder import claim_folder
 from emocli.posteriors import softmax
 from emocli.table import PredictionTable
 from emocli.table_io import read_table
@@ -79,6 +81,12 @@ def prepare(
     for source in recipe.data:
         table = read_table(str((data or recipe_file.parent) / source.table))
         utterances += read_utterances(table, source, recipe)
+    spoken = {one.label for one in utterances}
+    if absent := [label for label in recipe.labels if label not in spoken]:
+        raise RecipeError(
+            f"{recipe_file}: no row is {', '.join(absent)}, expected some of every label. Correct "
+            f"labels, or give more data."
+        )
     place = cache or default_cache()
     features = compute_features(utterances, recipe, place / "features", _samples, progress)
     return Data(recipe, utterances, features, place / "runs")
@@ -139,6 +147,7 @@ def train_text_model(
     """
     content = with_settings(read_content(recipe_file), settings, str(recipe_file))
     folder = output or Path(str(content.get("output", "model")))
+    claim_folder(folder, may_hold_model=True)
     found = train_text(content, data or recipe_file.parent, folder, progress)
     figures = {
         f"{split} {name}": value
@@ -171,6 +180,7 @@ def train_model(prepared: Data, output: Path, progress: Progress | None = None) 
     Raises:
         RecipeError: the split cannot be made, or a checkpoint is damaged.
     """
+    claim_folder(output, may_hold_model=True)
     recipe, utterances = prepared.recipe, prepared.utterances
     split = final_split(utterances, recipe)
     folds: list[Split] = []

@@ -21,6 +21,7 @@ from emocli.models.tunable import (
     tunable_text,
 )
 from emocli.pipeline.listening import Heard, listen
+from emocli.pipeline.model_folder import WORK, claim_folder
 from emocli.pipeline.training_curves import write_curves
 from emocli.pipeline.tuning_card import tuning_card
 from emocli.pipeline.tuning_tasks import Prepared, SpeechTask, TextTask
@@ -33,7 +34,7 @@ from emocli.training.progress import Progress
 from emocli.training.recipe import read_content, with_settings
 from emocli.training.tuning import RECIPE_KIND, TuningRecipe, parse_tuning_recipe
 
-WORK, CURVES, STATISTICS = "training", "curves.svg", "statistics.json"
+CURVES, STATISTICS = "curves.svg", "statistics.json"
 
 
 @dataclass(frozen=True)
@@ -198,11 +199,7 @@ def tune(prepared: Prepared, folder: Path, progress: Progress | None = None) -> 
         RecipeError: the folder holds a model, or the training cannot go on.
         AudioError: a recording cannot be read.
     """
-    if (folder / "config.json").exists():
-        raise RecipeError(
-            f"{folder}: holds a model already, expected a folder for a new one. Choose another "
-            f"with -o, or delete it."
-        )
+    claim_folder(folder)
     work = folder / WORK
     recipe = prepared.recipe
     task: SpeechTask | TextTask

@@ -149,3 +149,9 @@ def test_sequences_need_a_folder(folder):
     done = run("takes")
     assert done.exit_code == 2
     assert "sequences need a folder; give one, or add --pool" in done.stderr
+
+
+def test_a_folder_of_sequences_is_not_named_like_a_table():
+    done = run("a.wav", "--encoder", "logmel", "-o", "f.csv")
+    assert done.exit_code == 2
+    assert "f.csv is a table's name, and only --pool makes one" in done.stderr

@@ -70,6 +70,12 @@ def test_show_a_folder(run, folder):
     assert run("show", folder, "-f", "csv").exit_code == 2
 
 
+def test_show_a_folder_that_holds_no_model(run, tmp_path):
+    done = run("show", tmp_path)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"emocli: {tmp_path}: folder {tmp_path} has no config.json")
+
+
 def test_show_a_name_that_nobody_has(run):
     done = run("show", "bultin")
     assert done.exit_code == 1

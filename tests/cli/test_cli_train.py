@@ -116,6 +116,16 @@ def test_the_card_says_what_it_was_trained_on_and_how_it_did(made):
     assert re.search(r"- UAR two: \d\.\d{3}", text)
 
 
+def test_a_label_that_no_row_has_is_told(corpus, cache, tmp_path):
+    labels = 'labels=["angry", "sad", "bored"]'
+    done = run(corpus / "recipe.toml", "--cache", cache, "-o", tmp_path / "m", "--set", labels)
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"emocli: {corpus / 'recipe.toml'}: no row is bored, expected some of every label. Correct "
+        f"labels, or give more data.\n",
+    )
+
+
 def test_the_same_recipe_gives_the_same_weights(made, corpus, cache, tmp_path):
     fresh = tmp_path / "elsewhere"
     (fresh / "features").parent.mkdir()

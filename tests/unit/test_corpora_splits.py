@@ -72,7 +72,9 @@ def test_a_fold_is_tested_and_the_next_is_for_development():
     assert "--fold is 1 of 2 folds" in fails(parts_of_fold, [1, 2], 1)
 
 
-@pytest.mark.parametrize("text", ["0.8", "0.8,0.3", "1,0", "a,b", "0.4,0.3,0.2,0.1"])
+@pytest.mark.parametrize(
+    "text", ["0.8", "0.8,0.3", "1,0", "a,b", "0.4,0.3,0.2,0.1", "nan,1", "1,nan", "inf,1"]
+)
 def test_shares_that_are_none(text):
     assert fails(shares_of, text) == (
         f"--split is {text!r}, expected two or three shares above 0 that sum to 1, for train, dev "

@@ -255,3 +255,12 @@ def test_a_batch_that_is_too_large_is_halved(largest, folder, waveforms, monkeyp
     np.testing.assert_allclose(model.logits(waveforms), expected, atol=1e-5)
     assert sum(sizes) == len(waveforms)
     assert max(sizes) <= largest
+
+
+@needs_openvino
+def test_openvino_reports_nothing_to_anybody():
+    from openvino.tools.ovc import telemetry_utils
+
+    from emocli.models import quiet_openvino  # noqa: F401 - imported before the converter is
+
+    assert telemetry_utils.tm.__name__ == "openvino.tools.ovc.telemetry_stub"

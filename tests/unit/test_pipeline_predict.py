@@ -506,6 +506,16 @@ def test_speech_models_first_then_text_models():
     assert table["label"].tolist() == ["angry", "happy"]
 
 
+def test_no_model_at_all():
+    with pytest.raises(ModelError, match=r"^No model is named, expected one at least\. Give for"):
+        use_case.load_recognizers([])
+
+
+def test_a_batch_size_that_is_none():
+    with pytest.raises(ModelError, match=r"^The batch size is 0, expected a whole number above 0"):
+        use_case.load_recognizers("builtin", batch_size=0)
+
+
 def test_a_device_that_is_none_is_refused_whatever_the_model():
     with pytest.raises(ModelError, match=r"^Device 'foo' is unknown, expected auto, cpu, mps"):
         use_case.load_recognizers("builtin", device="foo")
