@@ -19,6 +19,7 @@ from emocli.cli.console import printable
 from emocli.table import DIMENSIONS, PredictionTable
 
 BAR_CELLS = 10
+SHORT_BAR_CELLS = 4
 DOUBTFUL_ENTROPY = 0.8
 """Normalised entropy above which a row is marked as doubtful: 1.11 nats of four labels, where the
 top label of a posterior has about half of the mass at best."""
@@ -29,6 +30,8 @@ TEXT_CELLS = 32
 """Cells of a transcript beside a prediction."""
 TRANSCRIPT_CELLS = 240
 """Cells of a transcript where it is what the table is about."""
+NAME_CELLS = 32
+"""Cells that a file's name has before bars are shortened for it."""
 LEAST_FOLDED = 12
 """Cells that a column keeps whose cells go over several lines."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -95,6 +98,7 @@ class _ViewColumn:
         folds: cells may go over several lines.
         goes: when it goes where there is no room, the lowest first; None for never.
         narrow: what stays instead of it.
+        wished: cells of a column that folds for which bars and transcripts make room.
     """
 
     heading: str
@@ -103,23 +107,27 @@ class _ViewColumn:
     folds: bool = False
     goes: int | None = None
     narrow: "_ViewColumn | None" = None
+    wished: int = LEAST_FOLDED
 
     @cached_property
-    def least_cells(self) -> int:
-        """The room that it needs."""
-        widest = max(cell_len(str(one)) for one in (self.heading, *self.cells))
-        return min(widest, LEAST_FOLDED) if self.folds else widest
+    def widest(self) -> int:
+        """Cells of its widest line."""
+        return max(cell_len(str(one)) for one in (self.heading, *self.cells))
+
+    def room(self, goes: int) -> int:
+        """The cells that it needs, so that something goes that goes as early as this."""
+        least = self.wished if goes <= _BAR else LEAST_FOLDED
+        return min(self.widest, least) if self.folds else self.widest
 
 
 def _fitting(columns: list[_ViewColumn], width: int) -> list[_ViewColumn]:
     """The columns that there is room for; those that say least go first, and no digit is cut."""
-    while sum(one.least_cells + GAP for one in columns) - GAP > width:
-        going = [one for one in columns if one.goes is not None]
-        if not going:
+    while going := [(one.goes, at) for at, one in enumerate(columns) if one.goes is not None]:
+        goes, at = min(going)
+        if sum(one.room(goes) + GAP for one in columns) - GAP <= width:
             break
-        first = min(going, key=lambda one: one.goes or 0)
-        at = columns.index(first)
-        columns[at : at + 1] = [first.narrow] if first.narrow else []
+        narrow = columns[at].narrow
+        columns[at : at + 1] = [narrow] if narrow else []
     return columns
 
 
@@ -148,7 +156,7 @@ def _grid(columns: Sequence[_ViewColumn]) -> Table:
 
 def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
     """What is worth a person's look, in the order of the table."""
-    yield _ViewColumn("file", _texts(table["file"]), folds=True)
+    yield _ViewColumn("file", _texts(table["file"]), folds=True, wished=NAME_CELLS)
     for name, goes in (("start", None), ("end", _END)) if _has_windows(table) else ():
         times = [_seconds(value) for value in table[name]]
         yield _ViewColumn(name, times, is_figure=True, goes=goes)
@@ -184,14 +192,18 @@ def _posterior_columns(table: PredictionTable) -> Iterator[_ViewColumn]:
         for label, style in zip(table["label"], styles, strict=True)
     ]
     rows = list(zip(top.tolist(), known, styles, strict=True))
-    bars = [
-        Text(f"{bar(share)} {share:4.0%}" if there else "", style=style)
-        for share, there, style in rows
-    ]
+    long, short = (
+        [
+            Text(f"{bar(share, n)} {share:4.0%}" if there else "", style=style)
+            for share, there, style in rows
+        ]
+        for n in (BAR_CELLS, SHORT_BAR_CELLS)
+    )
     shares = [Text(f"{share:.0%}" if there else "", style=style) for share, there, style in rows]
     yield _ViewColumn("label", labels)
-    narrow = _ViewColumn("prob.", shares, is_figure=True)
-    yield _ViewColumn("probability", bars, goes=_BAR, narrow=narrow)
+    bare = _ViewColumn("prob.", shares, is_figure=True)
+    narrow = _ViewColumn("prob.", short, goes=_BAR, narrow=bare)
+    yield _ViewColumn("probability", long, goes=_BAR, narrow=narrow)
     for name, goes in (("entropy", _ENTROPY), ("varentropy", _VARENTROPY)):
         figures = [_figure(value) for value in table[name]]
         yield _ViewColumn(name, figures, is_figure=True, goes=goes)

@@ -119,7 +119,8 @@ def test_a_full_disk_behind_standard_output():
 
 WIDTHS = {
     90: "file  label  probability  entropy  varentropy  text  remarks",
-    72: "file  label  probability  entropy  varentropy  remarks",
+    76: "file  label  probability  entropy  varentropy  remarks",
+    72: "file  label  prob.  entropy  varentropy  remarks",
     62: "file  label  prob.  entropy  varentropy  remarks",
     50: "file  label  prob.  entropy  remarks",
     34: "file  label  prob.  remarks",
