@@ -10,8 +10,8 @@ share is the disk with the recordings, as machines of a cluster do. The command 
 
 On a machine with 2 cores, 1,251 rows in 20 parts, compared with a run without a cluster:
 
-    undisturbed  20.0 s   lost 0   twice 0   largest difference of a posterior 0
-    cable cut    67.8 s   lost 0   twice 0   largest difference of a posterior 0
+    undisturbed  21.9 s   lost 0   twice 0   largest difference of a posterior 0
+    cable cut    84.4 s   lost 0   twice 0   largest difference of a posterior 0
 
 Most of the time after the cut is Ray's, which gives a silent host half a minute.
 """
