@@ -174,7 +174,7 @@ def calibrate(
         _refuse(fitting, "is for fitting, and there is no --truth")
         kind = choose_format(output, format_)
         check_place(output)
-        correction = read_calibration(apply) if apply else None
+        correction = read_calibration(apply)
         found = calibrated(read_table(table), correction, _shown(table))
         found = withheld(found, abstain_above, abstain_below)
         if abstaining:

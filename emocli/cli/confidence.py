@@ -56,12 +56,14 @@ Dropout = Annotated[
 ]
 
 
-def read_calibration(path: str) -> "Calibration":
-    """The calibration in a file.
+def read_calibration(path: str | None) -> "Calibration | None":
+    """The calibration in a file, None where no file is named.
 
     Raises:
         CalibrationError: the file cannot be read or is no calibration.
     """
+    if path is None:
+        return None
     from emocli.calibration.storage import load_calibration
 
     text = read_text(path, "a calibration that emocli calibrate -o wrote", CalibrationError)

@@ -326,7 +326,7 @@ def _rows(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
     """What is a number or a text, as cells of CSV."""
     return {
-        name: f"{value:.9g}" if isinstance(value, float) else value
+        name: _digits(value) if isinstance(value, float) else value
         for name, value in found.items()
         if value is None or isinstance(value, (str, int, float))
     }

@@ -204,7 +204,7 @@ def fuse(
     _check_way(method, fit=fit, save=save, fuser=fuser, rule=rule)
     # All that can be wrong with what is named, before a pipe is waited for.
     check_place(output)
-    correction = read_calibration(calibration) if calibration else None
+    correction = read_calibration(calibration)
     kept_fuser = _read_fuser(fuser) if fuser else None
     known = fit or truth
     read = read_tables([*tables, known])

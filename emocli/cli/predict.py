@@ -98,7 +98,7 @@ def predict(
         resuming.check_output(output, paths)
     shaping = Shaping(
         windows or segments,
-        None if calibration is None else confidence.read_calibration(calibration),
+        confidence.read_calibration(calibration),
         shape,
         abstain_above,
         abstain_below,

@@ -124,6 +124,10 @@ def resolve(
             f"The batch size is {batch_size}, expected a whole number above 0, or None for one "
             f"that suits the device."
         )
+    if device != "auto":  # also for models that are too small for more than one core of a CPU
+        from emocli.models.devices import choose_device
+
+        choose_device(device)
     reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
     found = modality_of(checkpoint)
     if modality is not None and found != modality:

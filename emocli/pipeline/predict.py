@@ -350,10 +350,6 @@ def load_recognizers(
     from emocli.errors import ModelError
     from emocli.models.registry import resolve
 
-    if device != "auto":  # also for models that are too small for more than one core of a CPU
-        from emocli.models.devices import choose_device
-
-        choose_device(device)
     given = [model] if isinstance(model, (str, os.PathLike)) else model
     names = list(dict.fromkeys(map(os.fspath, given)))
     if not names:

@@ -137,8 +137,9 @@ def speech_blocks(
     def work(chunk: Sequence[Utterance]) -> Iterator[tuple[list[list[Row]], Progress]]:
         own, before = Tally(len(chunk), None), Progress()
         for block in _blocks_here([chunk], recognizers, alone, own):
-            yield [rows for _, rows in block], own.progress.since(before)
-            before = own.progress
+            now = own.progress
+            yield [rows for _, rows in block], now.since(before)
+            before = now
 
     left = chain.from_iterable(chunks)
     for found, progress in run_in_processes(chunks, work, options.n_processes):

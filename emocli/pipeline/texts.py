@@ -89,8 +89,12 @@ def find_text(utterance: Utterance) -> str:
     if given.strip() or ("text" in utterance.carried and not utterance.error):
         return given
     beside = utterance.path.with_suffix(".txt")
-    # The file tells of the whole recording, not of a segment.
-    if utterance.start is None and utterance.end is None and beside.is_file():
+    if not beside.is_file():
+        raise MissingText(
+            f"{utterance.file}: no transcript, expected a column text in a table or {beside.name} "
+            f"beside the recording. Make one with emocli transcribe."
+        )
+    if utterance.start is None and utterance.end is None:
         try:
             return beside.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -98,15 +102,10 @@ def find_text(utterance: Utterance) -> str:
                 f"{utterance.file}: its transcript {beside.name} cannot be read ({error}), "
                 f"expected UTF-8 text. Correct the file."
             ) from None
-    if beside.is_file():
-        raise MissingText(
-            f"{utterance.file}: no transcript of {utterance.start or 0:g} to "
-            f"{utterance.end or math.inf:g} s, expected a column text in the table, for "
-            f"{beside.name} tells of the whole recording. Name the recording without start and end."
-        )
     raise MissingText(
-        f"{utterance.file}: no transcript, expected a column text in a table or {beside.name} "
-        f"beside the recording. Make one with emocli transcribe."
+        f"{utterance.file}: no transcript of {utterance.start or 0:g} to "
+        f"{utterance.end or math.inf:g} s, expected a column text in the table, for "
+        f"{beside.name} tells of the whole recording. Name the recording without start and end."
     )
 
 
