@@ -70,8 +70,8 @@ COMMANDS = {
 }
 """Where a command is (module and attribute), the panel that lists it, and what it is for."""
 
-TABLE_COMMANDS = frozenset({"fuse", "eval", "models"})
-"""Commands that start without typer where their command line is plain."""
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+"""Settings of typer that all commands share."""
 
 _USAGE = "Usage: emocli [OPTIONS] COMMAND [ARGS]..."
 _INTRODUCTION = """\
@@ -122,11 +122,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # numpy's own threads gain nothing on arrays as small as these. Starting them costs half as much
     # as importing numpy, and they take the cores that decode. torch has its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if given[0] in TABLE_COMMANDS:
-        from emocli.cli.quick import run_plain
-
-        if run_plain(given):
-            return
     from emocli.cli.app import app
 
     app(args=given, prog_name="emocli")

@@ -1,27 +1,21 @@
 """The command group: commands are imported when they are called, and errors end here."""
 
 import importlib
-import inspect
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from emocli.cli import COMMANDS, overview
-from emocli.cli.declared import Declared, Group, Misuse, Option
+from emocli.cli import COMMANDS, SETTINGS, overview
 from emocli.errors import EmocliError
 
 ARGUMENTS = "emocli.arguments"
 """Key of the context's ``meta`` under which a command finds its command line."""
-_settling: list[BaseException] = []
-"""The error that the next command is to raise instead of running."""
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 class Terminated(KeyboardInterrupt):
@@ -81,64 +75,17 @@ def load_command(name: str) -> Any:
     """The imported command of a name in `emocli.cli.COMMANDS`."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found = getattr(importlib.import_module(module), attribute)
-    if isinstance(found, Group):
-        group = typer.Typer(no_args_is_help=True, help=found.about, context_settings=_SETTINGS)
-        for each, function in found.commands.items():
-            group.command(each)(_as_typer_reads_it(function))
-        return get_command(group)
+    if isinstance(found, typer.Typer):
+        return get_command(found)
     single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    single.command(name, context_settings=_SETTINGS)(_as_typer_reads_it(found))
+    single.command(name, context_settings=SETTINGS)(found)
     return get_command(single)
-
-
-def _as_typer_reads_it(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command whose options are typer's own."""
-    signature = inspect.signature(function)
-    parameters = [
-        one.replace(annotation=_typer_annotation(one.annotation))
-        for one in signature.parameters.values()
-    ]
-
-    def run(**values: Any) -> Any:
-        try:
-            if _settling:
-                raise _settling.pop()
-            return function(**values)
-        except Misuse as error:
-            raise typer.BadParameter(error.sentence, param_hint=error.hint) from None
-
-    run.__doc__ = function.__doc__
-    run.__name__ = function.__name__
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return run
-
-
-def _typer_annotation(annotation: Any) -> Any:
-    if get_origin(annotation) is not Annotated:
-        return annotation
-    kind, declared = get_args(annotation)
-    if not isinstance(declared, Declared):
-        return annotation
-    form = typer.Option if isinstance(declared, Option) else typer.Argument
-    return Annotated[kind, form(*declared.flags, **declared.settings)]
-
-
-def settle(error: BaseException, arguments: Sequence[str]) -> None:
-    """End as typer does where a command stops with an error: its sentence, its exit status.
-
-    Args:
-        error: what a command that `emocli.cli.quick` has read raised.
-        arguments: its command line.
-    """
-    _settling.append(error)
-    app(args=list(arguments), prog_name="emocli")
 
 
 app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    context_settings=_SETTINGS,
+    context_settings=SETTINGS,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )

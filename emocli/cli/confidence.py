@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from emocli.cli.declared import Option
+import typer
+
 from emocli.cli.named_files import read_text
 from emocli.errors import CalibrationError
 
@@ -14,7 +15,7 @@ CONFIDENCE_PANEL = "Confidence"
 
 CalibrationFile = Annotated[
     str | None,
-    Option(
+    typer.Option(
         "--calibration",
         metavar="FILE",
         help="Apply what `emocli calibrate` learned for this model.",
@@ -23,7 +24,7 @@ CalibrationFile = Annotated[
 ]
 AbstainAbove = Annotated[
     float | None,
-    Option(
+    typer.Option(
         "--abstain-above",
         min=0.0,
         metavar="H",
@@ -33,7 +34,7 @@ AbstainAbove = Annotated[
 ]
 AbstainBelow = Annotated[
     float | None,
-    Option(
+    typer.Option(
         "--abstain-below",
         min=0.0,
         max=1.0,
@@ -44,7 +45,7 @@ AbstainBelow = Annotated[
 ]
 Dropout = Annotated[
     int | None,
-    Option(
+    typer.Option(
         "--mc-dropout",
         min=2,
         metavar="N",

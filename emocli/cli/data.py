@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from emocli.cli.console import Talk, choose_format, emit, finish
-from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import CsvSafe, Format, Output, Quiet, Verbose
 from emocli.table import DIMENSIONS, PredictionTable, listing
 from emocli.table_io import STDIN
@@ -22,17 +23,17 @@ LIST = "list"
 
 def data(
     name: Annotated[
-        str | None, Argument(metavar="NAME", help="A corpus of `emocli data --list`.")
+        str | None, typer.Argument(metavar="NAME", help="A corpus of `emocli data --list`.")
     ] = None,
     folder: Annotated[
-        Path | None, Argument(metavar="DIR", help="Where the corpus is unpacked.")
+        Path | None, typer.Argument(metavar="DIR", help="Where the corpus is unpacked.")
     ] = None,
     list_corpora: Annotated[
-        bool, Option("--list", help="Print the corpora and what they look like on disk.")
+        bool, typer.Option("--list", help="Print the corpora and what they look like on disk.")
     ] = False,
     keep_all: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--keep-all",
             help="Also utterances that are left out by default: those on which listeners did not "
             "agree (their emotion is unknown), songs, and films.",
@@ -40,14 +41,14 @@ def data(
     ] = False,
     merge: Annotated[
         list[str] | None,
-        Option(
+        typer.Option(
             metavar="EMOTION=OTHER",
             help="Count an emotion as another, such as excited=happy. May be given several times.",
         ),
     ] = None,
     protocol: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="NAME",
             help="A choice of utterances that papers share. IEMOCAP has 5531: angry, happy with "
             "excited, neutral and sad, folded by session.",
@@ -55,7 +56,7 @@ def data(
     ] = None,
     split: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="TRAIN,DEV[,TEST]",
             help="Shares of utterances, by speaker, such as 0.8,0.1,0.1.",
             rich_help_panel=SPLIT_PANEL,
@@ -63,7 +64,7 @@ def data(
     ] = None,
     folds: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="N|session|speaker",
             help="A column fold: N groups of speakers, or each session, or each speaker.",
             rich_help_panel=SPLIT_PANEL,
@@ -71,7 +72,7 @@ def data(
     ] = None,
     fold: Annotated[
         int | None,
-        Option(
+        typer.Option(
             min=1,
             metavar="K",
             help="A column split as well: this fold for testing, the next for development.",
@@ -79,11 +80,12 @@ def data(
         ),
     ] = None,
     seed: Annotated[
-        int, Option(min=0, help="Of the chance in parts and folds.", rich_help_panel=SPLIT_PANEL)
+        int,
+        typer.Option(min=0, help="Of the chance in parts and folds.", rich_help_panel=SPLIT_PANEL),
     ] = 0,
     shared_speakers: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--shared-speakers",
             help="Keep the corpus's own split although speakers are in several parts, as in MELD. "
             "emocli train refuses such a table.",
@@ -119,17 +121,21 @@ def data(
         _list()
         return
     if name is None or folder is None:
-        raise Misuse("missing argument NAME or DIR; --list names the corpora")
+        raise typer.BadParameter("missing argument NAME or DIR; --list names the corpora")
     kind = choose_format(output, form)
     from emocli.corpora.splits import shares_of
     from emocli.pipeline.corpora import GROUPS, Wanted, read_corpus
 
     if split and (folds or fold):
-        raise Misuse("--split and --folds exclude one another")
+        raise typer.BadParameter("--split and --folds exclude one another")
     if fold and not (folds or protocol):
-        raise Misuse("there are no folds to choose from; add --folds", hint="--fold")
+        raise typer.BadParameter(
+            "there are no folds to choose from; add --folds", param_hint="--fold"
+        )
     if folds and folds not in GROUPS and not (folds.isdecimal() and int(folds) > 1):
-        raise Misuse(f"{folds!r} is none of session, speaker and a number above 1", hint="--folds")
+        raise typer.BadParameter(
+            f"{folds!r} is none of session, speaker and a number above 1", param_hint="--folds"
+        )
     wanted = Wanted(
         keep_all=keep_all,
         merged=dict(_pair(one) for one in merge or ()),
@@ -150,7 +156,7 @@ def data(
 def _pair(text: str) -> tuple[str, str]:
     one, sign, other = text.partition("=")
     if not (one.strip() and sign and other.strip()):
-        raise Misuse(f"{text!r} is not of the form excited=happy", hint="--merge")
+        raise typer.BadParameter(f"{text!r} is not of the form excited=happy", param_hint="--merge")
     return one.strip(), other.strip()
 
 

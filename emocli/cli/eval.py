@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
+import typer
+
 from emocli.cli.console import Talk, choose_format, complain, show
-from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import (
     OUTPUT_PANEL,
     CsvSafe,
@@ -49,15 +50,15 @@ class ReportFormat(StrEnum):
 def evaluate(
     tables: Annotated[
         list[str],
-        Argument(metavar="TABLE...", help="Predictions; - reads a pipe. Several: a ranking."),
+        typer.Argument(metavar="TABLE...", help="Predictions; - reads a pipe. Several: a ranking."),
     ],
     truth: Annotated[
-        str, Option(metavar="TABLE", help="What is true: file and emotion, by default.")
+        str, typer.Option(metavar="TABLE", help="What is true: file and emotion, by default.")
     ],
     truth_column: TruthColumn = "emotion",
     labels: Annotated[
         str,
-        Option(
+        typer.Option(
             metavar="A,B,...",
             help="Evaluate only recordings whose truth is one of these.",
             rich_help_panel=JOIN_PANEL,
@@ -65,7 +66,7 @@ def evaluate(
     ] = "",
     allow_missing: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--allow-missing",
             help="Count recordings without a prediction as wrong.",
             rich_help_panel=JOIN_PANEL,
@@ -73,7 +74,7 @@ def evaluate(
     ] = False,
     ignore_extra: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--ignore-extra",
             help="Leave out predictions without a truth.",
             rich_help_panel=JOIN_PANEL,
@@ -83,7 +84,7 @@ def evaluate(
     root: Root = None,
     exact_text: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--exact-text",
             help="Count case and punctuation as errors in WER and CER.",
             rich_help_panel=JOIN_PANEL,
@@ -91,7 +92,7 @@ def evaluate(
     ] = False,
     compare: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="TABLE",
             help="Test the difference from another system on the same recordings.",
             rich_help_panel=TRUST_PANEL,
@@ -99,7 +100,7 @@ def evaluate(
     ] = None,
     draws: Annotated[
         int | None,
-        Option(
+        typer.Option(
             min=0,
             metavar="N",
             help=f"Resampled tables for 95 % intervals; 0 for none. By default {N_DRAWS:,}, and "
@@ -109,17 +110,19 @@ def evaluate(
     ] = None,
     cluster: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="COLUMN",
             help="What is resampled as a whole, or none for single recordings. By default speaker, "
             "where a table has it.",
             rich_help_panel=TRUST_PANEL,
         ),
     ] = None,
-    seed: Annotated[int, Option(min=0, help="Of all chance.", rich_help_panel=TRUST_PANEL)] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of all chance.", rich_help_panel=TRUST_PANEL)
+    ] = 0,
     by: Annotated[
         list[str] | None,
-        Option(
+        typer.Option(
             metavar="COLUMN",
             help="Figures for each value of a column. May be given several times.",
             rich_help_panel=GROUP_PANEL,
@@ -127,7 +130,7 @@ def evaluate(
     ] = None,
     balanced_draws: Annotated[
         int,
-        Option(
+        typer.Option(
             min=0,
             metavar="N",
             help="Mean and sd over N samples with as many recordings of each label.",
@@ -136,7 +139,7 @@ def evaluate(
     ] = 0,
     per_label: Annotated[
         int | None,
-        Option(
+        typer.Option(
             min=1,
             metavar="N",
             help=f"Recordings of each label in a balanced sample, by default {N_PER_LABEL}.",
@@ -145,7 +148,7 @@ def evaluate(
     ] = None,
     train_table: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="TABLE",
             help="What the model was trained on: warns of speakers and sentences in both.",
             rich_help_panel=GROUP_PANEL,
@@ -153,7 +156,7 @@ def evaluate(
     ] = None,
     fail_under: Annotated[
         list[str] | None,
-        Option(
+        typer.Option(
             metavar="FIGURE=X",
             help="Exit 1 if a figure is lower, as in uar=0.6. May be given several times.",
             rich_help_panel=OUTPUT_PANEL,
@@ -161,7 +164,7 @@ def evaluate(
     ] = None,
     fail_over: Annotated[
         list[str] | None,
-        Option(
+        typer.Option(
             metavar="FIGURE=X",
             help="Exit 1 if a figure is higher, as in wer=0.2.",
             rich_help_panel=OUTPUT_PANEL,
@@ -170,7 +173,7 @@ def evaluate(
     output: Output = STDIN,
     form: Annotated[
         ReportFormat | None,
-        Option(
+        typer.Option(
             "-f",
             "--format",
             envvar="EMOCLI_FORMAT",
@@ -191,7 +194,7 @@ def evaluate(
     """
     kind = _form(output, form)
     if per_label is not None and not balanced_draws:
-        raise Misuse(
+        raise typer.BadParameter(
             "--per-label is the size of balanced samples, and there is no --balanced-draws"
         )
     lower, upper = (_limits(given or [], flag) for given, flag in _flags(fail_under, fail_over))
@@ -251,7 +254,7 @@ def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
     """Limits of figures by name.
 
     Raises:
-        Misuse: one is not of the form ``figure=number``.
+        typer.BadParameter: one is not of the form ``figure=number``.
     """
     limits = {}
     for text in given:
@@ -261,7 +264,9 @@ def _limits(given: Sequence[str], flag: str) -> dict[str, float]:
         except ValueError:
             limit = math.nan
         if math.isnan(limit):
-            raise Misuse(f"{text!r} is not of the form figure=number, such as uar=0.6", hint=flag)
+            raise typer.BadParameter(
+                f"{text!r} is not of the form figure=number, such as uar=0.6", param_hint=flag
+            )
         limits[name.strip()] = limit
     return limits
 

@@ -5,9 +5,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from emocli.cli import options
 from emocli.cli.console import Talk, choose_format, complain, emit, finish, plain
-from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import DType, batch_size_of
 from emocli.table import FEATURE_PREFIX, PredictionTable
 from emocli.table_io import STDIN, format_of
@@ -36,7 +37,7 @@ class Storage(StrEnum):
 def features(
     paths: Annotated[
         list[str],
-        Argument(
+        typer.Argument(
             metavar="PATH...",
             help="Files, folders, patterns, a table with a file column (.csv, .tsv, .json, "
             ".jsonl, .parquet), or - for a table or a list of paths on standard input.",
@@ -44,7 +45,7 @@ def features(
     ],
     encoder: Annotated[
         str,
-        Option(
+        typer.Option(
             "-e",
             "--encoder",
             envvar="EMOCLI_ENCODER",
@@ -56,14 +57,16 @@ def features(
     ] = "logmel",
     pool: Annotated[
         Pooling | None,
-        Option("--pool", help="One vector for each utterance, in a table, instead of sequences."),
+        typer.Option(
+            "--pool", help="One vector for each utterance, in a table, instead of sequences."
+        ),
     ] = None,
     max_tokens: Annotated[
-        int, Option("--max-tokens", min=3, help="Most tokens of a text that are read.")
+        int, typer.Option("--max-tokens", min=3, help="Most tokens of a text that are read.")
     ] = 80,
     output: Annotated[
         str,
-        Option(
+        typer.Option(
             "-o",
             "--output",
             metavar="FOLDER|FILE",
@@ -73,7 +76,7 @@ def features(
     ] = STDIN,
     storage: Annotated[
         Storage,
-        Option(
+        typer.Option(
             "--storage",
             help="Number format of the files. fp16 takes half the space.",
             rich_help_panel=options.OUTPUT_PANEL,
@@ -108,9 +111,13 @@ def features(
     talk = Talk(quiet, verbose)
     size = batch_size_of(batch_size)
     if pool is None and output == STDIN:
-        raise Misuse("sequences need a folder; give one, or add --pool", hint="--output")
+        raise typer.BadParameter(
+            "sequences need a folder; give one, or add --pool", param_hint="--output"
+        )
     if pool is None and format_of(output):
-        raise Misuse(f"{output} is a table's name, and only --pool makes one", hint="--output")
+        raise typer.BadParameter(
+            f"{output} is a table's name, and only --pool makes one", param_hint="--output"
+        )
     kind = choose_format(output, form) if pool else "csv"
     from emocli.cli.progress import shown
     from emocli.models.encoders import load_encoder

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import typer
 
 from emocli.calibration.disagreement import with_disagreement
 from emocli.calibration.uncertainty import with_uncertainty
@@ -19,7 +20,6 @@ from emocli.cli.confidence import (
     withheld,
 )
 from emocli.cli.console import Talk, choose_format, emit, finish
-from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
 from emocli.cli.options import (
     CsvSafe,
@@ -64,39 +64,43 @@ class Criterion(StrEnum):
 
 def fuse(
     tables: Annotated[
-        list[str], Argument(metavar="TABLE TABLE...", help="Predictions; - reads a pipe.")
+        list[str], typer.Argument(metavar="TABLE TABLE...", help="Predictions; - reads a pipe.")
     ],
     method: Annotated[
         Method | None,
-        Option(help="How to fuse. By default mean, and with --fit auto."),
+        typer.Option(help="How to fuse. By default mean, and with --fit auto."),
     ] = None,
     weights: Annotated[
         str | None,
-        Option(metavar="W,W,...", help="Weight of each table; equal by default."),
+        typer.Option(metavar="W,W,...", help="Weight of each table; equal by default."),
     ] = None,
     labels: Annotated[
         str | None,
-        Option(metavar="A,B,...", help="Use only these labels, scaled to sum to 1."),
+        typer.Option(metavar="A,B,...", help="Use only these labels, scaled to sum to 1."),
     ] = None,
     fit: Annotated[
         str | None,
-        Option(metavar="TRUTH", help="Learn from these labels.", rich_help_panel=FIT_PANEL),
+        typer.Option(metavar="TRUTH", help="Learn from these labels.", rich_help_panel=FIT_PANEL),
     ] = None,
     save: Annotated[
         str | None,
-        Option(metavar="FUSER", help="Keep what was learned.", rich_help_panel=FIT_PANEL),
+        typer.Option(metavar="FUSER", help="Keep what was learned.", rich_help_panel=FIT_PANEL),
     ] = None,
     fuser: Annotated[
         str | None,
-        Option(metavar="FUSER", help="Fuse with what --save kept.", rich_help_panel=FIT_PANEL),
+        typer.Option(
+            metavar="FUSER", help="Fuse with what --save kept.", rich_help_panel=FIT_PANEL
+        ),
     ] = None,
     select_by: Annotated[
         Criterion,
-        Option(help="logistic, blend: what decides how much to learn.", rich_help_panel=FIT_PANEL),
+        typer.Option(
+            help="logistic, blend: what decides how much to learn.", rich_help_panel=FIT_PANEL
+        ),
     ] = Criterion.UAR,
     balanced: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--balanced",
             help="logistic: learn as if all labels were equally frequent, as bayes, blend and "
             "stacking do anyway.",
@@ -105,7 +109,7 @@ def fuse(
     ] = False,
     temper: Annotated[
         float,
-        Option(
+        typer.Option(
             min=0.0,
             max=2.0,
             metavar="POWER",
@@ -115,7 +119,7 @@ def fuse(
     ] = 1.0,
     in_sample: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--in-sample",
             help="With --fit, fuse these tables with the fuser that has seen them; by default each "
             "row is fused by one that was fitted without it.",
@@ -124,7 +128,7 @@ def fuse(
     ] = False,
     prior: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="uniform|TRUTH",
             help="Class mix to expect: all labels equally, or as in this table's labels.",
             rich_help_panel=FIT_PANEL,
@@ -132,7 +136,7 @@ def fuse(
     ] = None,
     entropy_threshold: Annotated[
         float | None,
-        Option(
+        typer.Option(
             min=0.0,
             metavar="NATS",
             help="Without a fit: ask the text from this entropy on.",
@@ -141,7 +145,7 @@ def fuse(
     ] = None,
     varentropy_threshold: Annotated[
         float | None,
-        Option(
+        typer.Option(
             min=0.0,
             metavar="NATS2",
             help="Without a fit: and up to this varentropy.",
@@ -150,7 +154,7 @@ def fuse(
     ] = None,
     sentiment_rule: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="refer|simple:T[:flip]",
             help="Without a fit: negative is the likelier of angry and sad (refer, the default), "
             "or angry up to the score T and sad above it, or with flip the other way round.",
@@ -159,7 +163,7 @@ def fuse(
     ] = None,
     truth: Annotated[
         str | None,
-        Option(metavar="TRUTH", help="Count what the text corrected and broke."),
+        typer.Option(metavar="TRUTH", help="Count what the text corrected and broke."),
     ] = None,
     truth_column: TruthColumn = "emotion",
     calibration: CalibrationFile = None,
@@ -251,18 +255,18 @@ def _check_way(
     """Refuse options about learning that contradict one another."""
     n_ways = sum(way is not None for way in (fit, fuser, rule))
     if n_ways > 1:
-        raise Misuse("--fit, --fuser and thresholds set by hand exclude one another")
+        raise typer.BadParameter("--fit, --fuser and thresholds set by hand exclude one another")
     if save is not None and fit is None:
-        raise Misuse("--save keeps what --fit TRUTH learned, and there is no --fit")
+        raise typer.BadParameter("--save keeps what --fit TRUTH learned, and there is no --fit")
     if method in AVERAGES and n_ways:
-        raise Misuse(
+        raise typer.BadParameter(
             f"--method {method} has nothing to learn; leave out --fit, --fuser and thresholds"
         )
     if rule is not None and method not in (None, ENTROPY_SELECTION):
-        raise Misuse(f"thresholds belong to {ENTROPY_SELECTION}, not to {method}")
+        raise typer.BadParameter(f"thresholds belong to {ENTROPY_SELECTION}, not to {method}")
     if method is not None and method not in AVERAGES and not n_ways:
         by_hand = ", or --entropy-threshold with --varentropy-threshold"
-        raise Misuse(
+        raise typer.BadParameter(
             f"{method} needs --fit TRUTH or --fuser FUSER"
             f"{by_hand if method == ENTROPY_SELECTION else ''}"
         )
@@ -271,17 +275,17 @@ def _check_way(
 def _check_plain(*, truth: str | None, prior: str | None) -> None:
     """Refuse options that mean nothing for an average."""
     if truth is not None:
-        raise Misuse(WHERE_TRUTH_COUNTS)
+        raise typer.BadParameter(WHERE_TRUTH_COUNTS)
     if prior is not None:
-        raise Misuse(no_prior("an average"))
+        raise typer.BadParameter(no_prior("an average"))
 
 
 def _figures(weights: str | None) -> list[float] | None:
     try:
         return [float(weight) for weight in weights.split(",")] if weights else None
     except ValueError:
-        raise Misuse(
-            f"{weights!r} is not a list of numbers such as 2,1", hint="--weights"
+        raise typer.BadParameter(
+            f"{weights!r} is not a list of numbers such as 2,1", param_hint="--weights"
         ) from None
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from emocli import posteriors
 from emocli.cli.console import Talk
-from emocli.cli.declared import Misuse
 from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
 from emocli.cli.named_files import read_bytes
 from emocli.errors import FuserError
@@ -87,7 +87,7 @@ def fuse_learned(
 
     Raises:
         FuserError: the fuser's file cannot be read or written, or does not fit the tables.
-        Misuse: options that contradict the fuser.
+        typer.BadParameter: options that contradict the fuser.
     """
     chosen, held_out = _chosen(sides, answers, way, talk)
     if way.save is not None:
@@ -114,12 +114,12 @@ def _chosen(
     """The fuser, and where it was learned here, what ones that had not seen a row say of it."""
     if way.fuser is not None:
         if way.method not in (None, Method.AUTO, method_of(way.fuser)):
-            raise Misuse(f"--fuser holds {method_of(way.fuser)}; leave out --method")
+            raise typer.BadParameter(f"--fuser holds {method_of(way.fuser)}; leave out --method")
         return way.fuser, None
     if way.rule is not None:
         return _by_hand(sides, way.rule), None
     if answers is None:
-        raise Misuse("--fit needs the truth that it learns from")
+        raise typer.BadParameter("--fit needs the truth that it learns from")
     return _fitted(sides, answers, way.truth_column, way.method, way.options, talk)
 
 
@@ -127,10 +127,12 @@ def manual_rule(entropy: float | None, varentropy: float | None, rule: str | Non
     """The rule that is set by hand.
 
     Raises:
-        Misuse: one of the thresholds is missing, or the rule is none.
+        typer.BadParameter: one of the thresholds is missing, or the rule is none.
     """
     if entropy is None or varentropy is None:
-        raise Misuse("a rule set by hand needs both --entropy-threshold and --varentropy-threshold")
+        raise typer.BadParameter(
+            "a rule set by hand needs both --entropy-threshold and --varentropy-threshold"
+        )
     return ClassRule(entropy, varentropy, _sentiment_rule(rule or "refer"))
 
 
@@ -143,20 +145,20 @@ def _sentiment_rule(text: str) -> SentimentRule:
             threshold = float(rest[0])
             if 0 <= threshold <= 1:
                 return SentimentRule(threshold, flip=bool(rest[1:]))
-    raise Misuse(
+    raise typer.BadParameter(
         f"{text!r} is neither refer nor simple:T nor simple:T:flip with T from 0 to 1",
-        hint="--sentiment-rule",
+        param_hint="--sentiment-rule",
     )
 
 
 def _check_meaning(chosen: AnyFuser, way: Way) -> None:
     """Refuse options that would be passed over in silence."""
     if way.weights is not None:
-        raise Misuse(f"{method_of(chosen)} finds its own weights; leave out --weights")
+        raise typer.BadParameter(f"{method_of(chosen)} finds its own weights; leave out --weights")
     if way.truth is not None and not isinstance(chosen, EntropySelection):
-        raise Misuse(WHERE_TRUTH_COUNTS)
+        raise typer.BadParameter(WHERE_TRUTH_COUNTS)
     if way.prior is not None and isinstance(chosen, EntropySelection | Ridge):
-        raise Misuse(no_prior(method_of(chosen)))
+        raise typer.BadParameter(no_prior(method_of(chosen)))
 
 
 def _only_order_tells(fuser: AnyFuser) -> bool:

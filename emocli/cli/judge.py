@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import typer
 
 from emocli.chat.question import Question
 from emocli.chat.service import FORMATS, NO_KEY, Server, check_endpoint, import_openai
 from emocli.cli import progress
 from emocli.cli.console import Talk, choose_format, emit, finish
-from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.judge_view import (
     changes_view,
     outcomes_view,
@@ -75,11 +75,11 @@ class ReplyFormat(StrEnum):
 
 def judge(
     table: Annotated[
-        str, Argument(metavar="TABLE", help="Fused predictions with text; - reads a pipe.")
+        str, typer.Argument(metavar="TABLE", help="Fused predictions with text; - reads a pipe.")
     ],
     endpoint: Annotated[
         str | None,
-        Option(
+        typer.Option(
             envvar="EMOCLI_ENDPOINT",
             metavar="URL",
             help="Server that speaks OpenAI's protocol, such as http://localhost:8000/v1. "
@@ -89,7 +89,7 @@ def judge(
     ] = None,
     judge_model: Annotated[
         str | None,
-        Option(
+        typer.Option(
             envvar="EMOCLI_JUDGE_MODEL",
             metavar="NAME",
             help="Model by the server's name for it.",
@@ -98,7 +98,7 @@ def judge(
     ] = None,
     key_env: Annotated[
         str,
-        Option(
+        typer.Option(
             metavar="NAME",
             help="Environment variable that holds the key, if the server wants one.",
             rich_help_panel=SERVER_PANEL,
@@ -106,7 +106,7 @@ def judge(
     ] = "OPENAI_API_KEY",
     threshold: Annotated[
         float,
-        Option(
+        typer.Option(
             min=0.0,
             max=1.0,
             help="A label changes only if the judge's confidence is above this.",
@@ -114,14 +114,14 @@ def judge(
         ),
     ] = 0.8,
     temperature: Annotated[
-        float, Option(min=0.0, max=2.0, help="Of the model.", rich_help_panel=SERVER_PANEL)
+        float, typer.Option(min=0.0, max=2.0, help="Of the model.", rich_help_panel=SERVER_PANEL)
     ] = 0.3,
     max_tokens: Annotated[
-        int, Option(min=1, help="Longest reply.", rich_help_panel=SERVER_PANEL)
+        int, typer.Option(min=1, help="Longest reply.", rich_help_panel=SERVER_PANEL)
     ] = 1024,
     reply_format: Annotated[
         ReplyFormat,
-        Option(
+        typer.Option(
             help="How the form of a reply is asked for: auto tries a schema, then JSON, then words "
             "alone, as far as the server refuses the one before.",
             rich_help_panel=SERVER_PANEL,
@@ -129,7 +129,7 @@ def judge(
     ] = ReplyFormat.AUTO,
     batch: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--batch",
             help="By OpenAI's Batch API, with a schema unless --reply-format says otherwise. "
             "Ctrl-C leaves it; the same command takes it up again.",
@@ -138,7 +138,7 @@ def judge(
     ] = False,
     no_wait: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--no-wait",
             help="With --batch: look once, and end with status 3 and without a table while "
             "answers are missing.",
@@ -147,7 +147,7 @@ def judge(
     ] = False,
     only_conflicts: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--only-conflicts/--all",
             help="Review rows on which speech and text disagree, or every row.",
             rich_help_panel=CHOICE_PANEL,
@@ -155,7 +155,7 @@ def judge(
     ] = True,
     compare: Annotated[
         list[str] | None,
-        Option(
+        typer.Option(
             metavar="TABLE",
             help="A table that went into the fusion, to find conflicts where the fused one does "
             "not tell. May be given several times.",
@@ -164,11 +164,13 @@ def judge(
     ] = None,
     max_calls: Annotated[
         int | None,
-        Option(min=0, metavar="N", help="Ask at most this often.", rich_help_panel=CHOICE_PANEL),
+        typer.Option(
+            min=0, metavar="N", help="Ask at most this often.", rich_help_panel=CHOICE_PANEL
+        ),
     ] = None,
     min_probability: Annotated[
         float,
-        Option(
+        typer.Option(
             min=0.0,
             max=1.0,
             help="Labels with a smaller posterior are not up for choice.",
@@ -177,7 +179,7 @@ def judge(
     ] = 0.0,
     turns: Annotated[
         int,
-        Option(
+        typer.Option(
             min=0,
             metavar="N",
             help="Also tell the N utterances before, of the same recording; speakers become "
@@ -187,7 +189,7 @@ def judge(
     ] = 0,
     reference: Annotated[
         Path | None,
-        Option(
+        typer.Option(
             metavar="FILE",
             help="What low and high mean, as --save-reference kept it; by default the thirds of "
             "this table's recordings.",
@@ -196,7 +198,7 @@ def judge(
     ] = None,
     save_reference: Annotated[
         Path | None,
-        Option(
+        typer.Option(
             metavar="FILE",
             help="Keep what low and high mean in this table.",
             rich_help_panel=CHOICE_PANEL,
@@ -204,13 +206,13 @@ def judge(
     ] = None,
     dry_run: Annotated[
         bool,
-        Option(
+        typer.Option(
             "--dry-run", help="Print the prompts, and ask nobody.", rich_help_panel=CHOICE_PANEL
         ),
     ] = False,
     truth: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="TABLE",
             help="What is true: tell the gain, at this and at other thresholds. The judge never "
             "sees it.",
@@ -222,11 +224,13 @@ def judge(
     root: Root = None,
     concurrency: Annotated[
         int,
-        Option(min=1, help="Questions on their way at a time.", rich_help_panel=MACHINE_PANEL),
+        typer.Option(
+            min=1, help="Questions on their way at a time.", rich_help_panel=MACHINE_PANEL
+        ),
     ] = 8,
     timeout: Annotated[
         float,
-        Option(
+        typer.Option(
             min=0.001,
             metavar="SECONDS",
             help="After this an answer is late.",
@@ -235,7 +239,7 @@ def judge(
     ] = 60.0,
     retries: Annotated[
         int,
-        Option(
+        typer.Option(
             min=0,
             help="How often to ask again when the server is busy or breaks off.",
             rich_help_panel=MACHINE_PANEL,
@@ -243,7 +247,7 @@ def judge(
     ] = 5,
     cache: Annotated[
         Path | None,
-        Option(
+        typer.Option(
             envvar="EMOCLI_JUDGE_CACHE",
             metavar="DIR",
             help="Where answers are kept, so that none is paid for twice.",
@@ -279,9 +283,13 @@ def judge(
     kind = choose_format(output, form.value if form else None)
     talk = Talk(quiet=quiet, verbose=verbose)
     if no_wait and not batch:
-        raise Misuse("--no-wait says what to do while a batch is open, and there is no --batch")
+        raise typer.BadParameter(
+            "--no-wait says what to do while a batch is open, and there is no --batch"
+        )
     if not dry_run and (endpoint is None or judge_model is None):
-        raise Misuse("--endpoint and --judge-model say whom to ask; --dry-run asks nobody")
+        raise typer.BadParameter(
+            "--endpoint and --judge-model say whom to ask; --dry-run asks nobody"
+        )
     options = JudgeOptions(
         judge_model or "", threshold, temperature, max_tokens, turns, min_probability
     )

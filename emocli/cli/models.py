@@ -8,15 +8,19 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
+import typer
+
+from emocli.cli import SETTINGS
 from emocli.cli.console import Talk, out, plain
-from emocli.cli.declared import Argument, Group, Misuse, Option
 from emocli.cli.options import Device, Quiet
 from emocli.errors import ModelError
 from emocli.models import hub, registry
 from emocli.models.registry import Listing
 
-app = Group(
-    "Models that are known, and those on this machine.\n\n"
+app = typer.Typer(
+    no_args_is_help=True,
+    context_settings=SETTINGS,
+    help="Models that are known, and those on this machine.\n\n"
     "Examples:\n\n"
     "    emocli models list\n\n"
     "    emocli models show builtin\n\n"
@@ -25,7 +29,9 @@ app = Group(
 
 Name = Annotated[
     str,
-    Argument(metavar="NAME", help="builtin, a short name, hf:owner/name[@revision], or a folder."),
+    typer.Argument(
+        metavar="NAME", help="builtin, a short name, hf:owner/name[@revision], or a folder."
+    ),
 ]
 COLUMNS = ("name", "kind", "gives", "here", "licence", "source")
 
@@ -40,7 +46,9 @@ class Form(StrEnum):
 
 FormOption = Annotated[
     Form | None,
-    Option("-f", "--format", help="Readable on a terminal and otherwise CSV, unless said here."),
+    typer.Option(
+        "-f", "--format", help="Readable on a terminal and otherwise CSV, unless said here."
+    ),
 ]
 
 
@@ -72,7 +80,9 @@ def list_models(form: FormOption = None) -> None:
 @app.command("show")
 def show(
     name: Name,
-    form: Annotated[Form, Option("-f", "--format", help="table for people, or json.")] = Form.TABLE,
+    form: Annotated[
+        Form, typer.Option("-f", "--format", help="table for people, or json.")
+    ] = Form.TABLE,
 ) -> None:
     """What is known of one model: labels, sampling rate, size, licence, source, and its card.
 
@@ -83,7 +93,7 @@ def show(
         print_json(_facts(listing))
         return
     if form is Form.CSV:
-        raise Misuse("a card is shown as table or json", hint="--format")
+        raise typer.BadParameter("a card is shown as table or json", param_hint="--format")
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -102,10 +112,10 @@ def show(
 def pull(
     name: Name,
     revision: Annotated[
-        str | None, Option(metavar="REV", help="Branch, tag or commit of the hub.")
+        str | None, typer.Option(metavar="REV", help="Branch, tag or commit of the hub.")
     ] = None,
     force: Annotated[
-        bool, Option("--force", help="Fetch files again that are there already.")
+        bool, typer.Option("--force", help="Fetch files again that are there already.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:

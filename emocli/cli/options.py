@@ -6,7 +6,7 @@ Each can also be set by an environment variable, ``EMOCLI_<OPTION>``.
 from enum import StrEnum
 from typing import Annotated
 
-from emocli.cli.declared import Misuse, Option
+import typer
 
 
 class TableFormat(StrEnum):
@@ -49,7 +49,7 @@ MACHINE_PANEL = "Machine"
 
 Output = Annotated[
     str,
-    Option(
+    typer.Option(
         "-o",
         "--output",
         metavar="FILE",
@@ -59,7 +59,7 @@ Output = Annotated[
 ]
 Format = Annotated[
     TableFormat | None,
-    Option(
+    typer.Option(
         "-f",
         "--format",
         envvar="EMOCLI_FORMAT",
@@ -69,7 +69,7 @@ Format = Annotated[
 ]
 CsvSafe = Annotated[
     bool,
-    Option(
+    typer.Option(
         "--csv-safe",
         envvar="EMOCLI_CSV_SAFE",
         help="Put an apostrophe before texts in CSV and TSV that a spreadsheet would run as "
@@ -80,7 +80,7 @@ CsvSafe = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    Option(
+    typer.Option(
         "-q",
         "--quiet",
         envvar="EMOCLI_QUIET",
@@ -90,7 +90,7 @@ Quiet = Annotated[
 ]
 Verbose = Annotated[
     bool,
-    Option(
+    typer.Option(
         "-v",
         "--verbose",
         envvar="EMOCLI_VERBOSE",
@@ -100,7 +100,7 @@ Verbose = Annotated[
 ]
 Models = Annotated[
     list[str],
-    Option(
+    typer.Option(
         "-m",
         "--model",
         envvar="EMOCLI_MODEL",
@@ -111,7 +111,7 @@ Models = Annotated[
 ]
 Device = Annotated[
     str,
-    Option(
+    typer.Option(
         envvar="EMOCLI_DEVICE",
         metavar="auto|cpu|cuda[:N]|mps",
         help="Where the model computes.",
@@ -120,7 +120,7 @@ Device = Annotated[
 ]
 DTypeOption = Annotated[
     DType,
-    Option(
+    typer.Option(
         "--dtype",
         envvar="EMOCLI_DTYPE",
         help="Number format of the model.",
@@ -129,7 +129,7 @@ DTypeOption = Annotated[
 ]
 EngineOption = Annotated[
     Engine,
-    Option(
+    typer.Option(
         "--engine",
         envvar="EMOCLI_ENGINE",
         help="What runs speech models; auto is openvino on a CPU where it is installed.",
@@ -138,7 +138,7 @@ EngineOption = Annotated[
 ]
 BatchSize = Annotated[
     str,
-    Option(
+    typer.Option(
         envvar="EMOCLI_BATCH_SIZE",
         metavar="auto|N",
         help="How many windows the model takes at once. Results agree to six digits or more.",
@@ -147,7 +147,7 @@ BatchSize = Annotated[
 ]
 Offline = Annotated[
     bool,
-    Option(
+    typer.Option(
         "--offline",
         envvar=["EMOCLI_OFFLINE", "HF_HUB_OFFLINE"],
         help="Use only models that are on this machine.",
@@ -156,7 +156,7 @@ Offline = Annotated[
 ]
 MatchOption = Annotated[
     Match,
-    Option(
+    typer.Option(
         "--match",
         help="What makes two rows the same recording: the path, or the name without folder and "
         "ending.",
@@ -164,11 +164,11 @@ MatchOption = Annotated[
 ]
 Root = Annotated[
     str | None,
-    Option(metavar="DIR", help="Folder that relative paths in tables start from."),
+    typer.Option(metavar="DIR", help="Folder that relative paths in tables start from."),
 ]
 TruthColumn = Annotated[
     str,
-    Option(metavar="NAME", help="Column of the truth table that holds the label."),
+    typer.Option(metavar="NAME", help="Column of the truth table that holds the label."),
 ]
 
 
@@ -176,10 +176,12 @@ def batch_size_of(text: str) -> int | None:
     """The number that ``--batch-size`` means, None for ``auto``.
 
     Raises:
-        Misuse: neither ``auto`` nor a whole number above 0.
+        typer.BadParameter: neither ``auto`` nor a whole number above 0.
     """
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise Misuse(f"{text!r} is neither auto nor a whole number above 0", hint="--batch-size")
+        raise typer.BadParameter(
+            f"{text!r} is neither auto nor a whole number above 0", param_hint="--batch-size"
+        )
     return int(text)

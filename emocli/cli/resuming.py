@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
+import typer
+
 from emocli.cli.console import Talk, complain
-from emocli.cli.declared import Misuse, Option
 from emocli.cli.options import MACHINE_PANEL, OUTPUT_PANEL
 from emocli.errors import TableError
 from emocli.pipeline.cluster import Cluster
@@ -19,7 +20,7 @@ from emocli.table_io import STDIN, check_place
 
 Resume = Annotated[
     bool,
-    Option(
+    typer.Option(
         "--resume/--overwrite",
         help="Where -o names a table that this command has begun or made, do only what is new, "
         "changed, missing or failed; or do all anew. What a run has done is kept beside the "
@@ -29,7 +30,7 @@ Resume = Annotated[
 ]
 ShardOption = Annotated[
     str | None,
-    Option(
+    typer.Option(
         "--shard",
         envvar="EMOCLI_SHARD",
         metavar="I/N",
@@ -41,7 +42,7 @@ ShardOption = Annotated[
 
 ClusterOption = Annotated[
     str | None,
-    Option(
+    typer.Option(
         "--cluster",
         envvar="EMOCLI_CLUSTER",
         metavar="ray[:ADDRESS]",
@@ -75,21 +76,23 @@ def find_cluster(text: str | None, paths: Sequence[str], output: str) -> Cluster
     """The cluster that ``--cluster`` names, None where there is no such option.
 
     Raises:
-        Misuse: it names none, or the output or an input is not for clusters.
+        typer.BadParameter: it names none, or the output or an input is not for clusters.
     """
     if text is None:
         return None
     try:
         cluster = Cluster.parse(text)
     except ValueError as error:
-        raise Misuse(str(error), hint="--cluster") from None
+        raise typer.BadParameter(str(error), param_hint="--cluster") from None
     if output == "-":
-        raise Misuse("a run on a cluster writes parts into a folder; name it with -o", hint="-o")
+        raise typer.BadParameter(
+            "a run on a cluster writes parts into a folder; name it with -o", param_hint="-o"
+        )
     if "-" in paths:
-        raise Misuse(
+        raise typer.BadParameter(
             "standard input cannot be read again when the command is repeated; write it to a "
             "file and name that",
-            hint="--cluster",
+            param_hint="--cluster",
         )
     return cluster
 
@@ -98,14 +101,14 @@ def part_of(inputs: Inputs, shard: str | None) -> Inputs:
     """The part of the inputs that ``--shard`` names, or all of them.
 
     Raises:
-        Misuse: it names no part.
+        typer.BadParameter: it names no part.
     """
     if shard is None:
         return inputs
     try:
         chosen = Shard.parse(shard)
     except ValueError as error:
-        raise Misuse(str(error), hint="--shard") from None
+        raise typer.BadParameter(str(error), param_hint="--shard") from None
     return replace(inputs, utterances=chosen.of(inputs.utterances))
 
 

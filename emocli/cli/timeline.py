@@ -10,7 +10,6 @@ import typer
 
 from emocli.audio.windows import plan_windows
 from emocli.cli.console import choose_format
-from emocli.cli.declared import Misuse
 from emocli.cli.options import OUTPUT_PANEL
 from emocli.cli.places import file_places, write_text
 from emocli.errors import AudioError, TimelineError
@@ -173,12 +172,12 @@ def check_windows(window: float, hop: float | None) -> None:
     """Refuse lengths of windows that are none, before anything is read.
 
     Raises:
-        Misuse: one is out of its range.
+        typer.BadParameter: one is out of its range.
     """
     try:
         plan_windows(16_000, window_seconds=window, hop_seconds=hop)
     except AudioError as error:
-        raise Misuse(str(error)) from None
+        raise typer.BadParameter(str(error)) from None
 
 
 def prediction_form(output: str, form: TimelineFormat | None) -> str:

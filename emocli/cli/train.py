@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from emocli.cli.console import Talk
-from emocli.cli.declared import Argument, Misuse, Option
 from emocli.cli.options import (
     MACHINE_PANEL,
     OUTPUT_PANEL,
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 def train(
     recipe: Annotated[
         str | None,
-        Argument(metavar="RECIPE", help="A name of `emocli train --list`, or a TOML file."),
+        typer.Argument(metavar="RECIPE", help="A name of `emocli train --list`, or a TOML file."),
     ] = None,
     data: Annotated[
         str | None,
-        Option(
+        typer.Option(
             metavar="PATH",
             help="Table of what to fine-tune on, with file, emotion and speaker. For other "
             "recipes the folder that their tables are in; by default beside the recipe.",
@@ -39,7 +40,7 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        Option(
+        typer.Option(
             "--set",
             metavar="KEY=VALUE",
             help="A key of the recipe and what it shall be instead, as TOML has it. "
@@ -48,7 +49,7 @@ def train(
     ] = None,
     output: Annotated[
         str | None,
-        Option(
+        typer.Option(
             "--output",
             "-o",
             metavar="PATH",
@@ -58,22 +59,26 @@ def train(
     ] = None,
     dry_run: Annotated[
         bool,
-        Option("--dry-run", help="Print data, network, steps and memory, and train nothing."),
+        typer.Option("--dry-run", help="Print data, network, steps and memory, and train nothing."),
     ] = False,
     list_recipes: Annotated[
-        bool, Option("--list", help="Print the recipes of the package.")
+        bool, typer.Option("--list", help="Print the recipes of the package.")
     ] = False,
     cross_validate: Annotated[
         bool,
-        Option("--cross-validate", help="Train on some speakers, predict the others, in turn."),
+        typer.Option(
+            "--cross-validate", help="Train on some speakers, predict the others, in turn."
+        ),
     ] = False,
     leave_corpus_out: Annotated[
         bool,
-        Option("--leave-corpus-out", help="Train on all tables but one, predict it, in turn."),
+        typer.Option(
+            "--leave-corpus-out", help="Train on all tables but one, predict it, in turn."
+        ),
     ] = False,
     cache: Annotated[
         Path | None,
-        Option(
+        typer.Option(
             metavar="DIR",
             help="Features, and checkpoints of embedded models. Default: the user's cache.",
             rich_help_panel=MACHINE_PANEL,
@@ -82,7 +87,7 @@ def train(
     device: Device = "auto",
     dtype: Annotated[
         DType,
-        Option(
+        typer.Option(
             "--dtype",
             envvar="EMOCLI_DTYPE",
             help="Number format of the network in training; by default the recipe's.",
@@ -126,9 +131,9 @@ def train(
         _list()
         return
     if recipe is None:
-        raise Misuse("missing argument RECIPE; --list names those of the package")
+        raise typer.BadParameter("missing argument RECIPE; --list names those of the package")
     if cross_validate and leave_corpus_out:
-        raise Misuse("choose one of --cross-validate and --leave-corpus-out")
+        raise typer.BadParameter("choose one of --cross-validate and --leave-corpus-out")
     from emocli.pipeline.train import is_text_recipe
     from emocli.training.crossmodal import RECIPE_KIND as CROSSMODAL
     from emocli.training.shipped import open_recipe
@@ -139,28 +144,36 @@ def train(
     validating = cross_validate or leave_corpus_out
     if kind == CROSSMODAL:
         if validating:
-            raise Misuse("cross-modal networks have a development split; leave the validation")
+            raise typer.BadParameter(
+                "cross-modal networks have a development split; leave the validation"
+            )
         if data is None:
-            raise Misuse("a recipe of cross-modal networks needs a table", hint="--data")
+            raise typer.BadParameter(
+                "a recipe of cross-modal networks needs a table", param_hint="--data"
+            )
         machine = (device, dtype.value, offline)
         _train_crossmodal(opened, data, given, output, machine, cache, dry_run, talk)
         return
     if kind == RECIPE_KIND:
         if validating:
-            raise Misuse("a recipe that fine-tunes has a development split; leave the validation")
+            raise typer.BadParameter(
+                "a recipe that fine-tunes has a development split; leave the validation"
+            )
         if data is None:
-            raise Misuse("a recipe that fine-tunes needs a table of recordings", hint="--data")
+            raise typer.BadParameter(
+                "a recipe that fine-tunes needs a table of recordings", param_hint="--data"
+            )
         _fine_tune(path, data, given, output, (device, dtype.value, offline), dry_run, talk)
         return
     if dry_run:
-        raise Misuse(
+        raise typer.BadParameter(
             "only recipes that fine-tune have a plan to print, and cross-modal ones",
-            hint="--dry-run",
+            param_hint="--dry-run",
         )
     folder = None if data is None else Path(data)
     if is_text_recipe(path):
         if validating:
-            raise Misuse(
+            raise typer.BadParameter(
                 "a recipe of texts has a development split of its own; leave out the validation"
             )
         _train_text(path, folder, given, output, talk)

@@ -5,13 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
 from emocli.cli import COMMANDS, main, overview
 from emocli.cli.app import app, load_command
 from emocli.cli.console import Talk, choose_format, emit, plain, printable
-from emocli.cli.declared import Misuse
 from emocli.cli.options import batch_size_of
 from emocli.cli.render import prediction_table
 from emocli.errors import TableError
@@ -172,7 +172,7 @@ def test_batch_size():
     assert batch_size_of("auto") is None
     assert batch_size_of("8") == 8
     for wrong in ("0", "-1", "many"):
-        with pytest.raises(Misuse) as caught:
+        with pytest.raises(typer.BadParameter) as caught:
             batch_size_of(wrong)
         assert str(caught.value) == f"{wrong!r} is neither auto nor a whole number above 0"
 
