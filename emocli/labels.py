@@ -65,6 +65,32 @@ _CANONICAL = {
     name: canonical for canonical, names in _SYNONYMS.items() for name in (canonical, *names)
 }
 _PARTS = re.compile(r"\s*[/|]\s*")
+_MISSING = frozenset(
+    {"", "nan", "-nan", "none", "null", "n/a", "na", "<na>", "#n/a", "#na", "nat", "<nat>"}
+)
+"""How pandas, R, spreadsheets and ``str()`` write a missing value, in lower case."""
+
+
+def is_missing(value: object) -> bool:
+    """Whether a table's cell names nothing: it is empty, or has one of the words for that.
+
+    Example:
+        >>> [is_missing(value) for value in (None, float("nan"), " NaN ", "<NA>", "sad")]
+        [True, True, True, True, False]
+    """
+    return value is None or str(value).strip().casefold() in _MISSING
+
+
+def stated_label(value: object) -> str:
+    """The canonical label that a table's cell states, ``""`` where it states none.
+
+    For truth, which people and programs write. A model's own output may well be called ``none``.
+
+    Example:
+        >>> stated_label("Anger"), stated_label("N/A")
+        ('angry', '')
+    """
+    return "" if is_missing(value) else canonical_label(str(value))
 
 
 def canonical_label(name: str) -> str:

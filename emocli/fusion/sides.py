@@ -19,6 +19,7 @@ from emocli.labels import (
     canonical_labels,
     select_labels,
     sentiment_to_emotions,
+    stated_label,
 )
 from emocli.table import DIMENSIONS, Join, PredictionTable, join, listing
 
@@ -299,14 +300,14 @@ def true_labels(truth: PredictionTable, column: str) -> list[str]:
             f"The truth has no column {column} among {listing(truth.columns)}. "
             f"Name the one that holds the label with --truth-column."
         )
-    values = truth[column].tolist()
-    empty = [file for file, value in zip(truth["file"], values, strict=True) if value == ""]
+    labels = [stated_label(value) for value in truth[column].tolist()]
+    empty = [file for file, label in zip(truth["file"], labels, strict=True) if not label]
     if empty:
         raise TableError(
             f"The truth has no {column} for {listing(empty)}, expected a label for every row. "
             f"Fill it in, or leave the row out of all tables."
         )
-    return [canonical_label(value) for value in values]
+    return labels
 
 
 def _match_written(

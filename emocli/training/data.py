@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emocli.errors import RecipeError
-from emocli.labels import canonical_label
+from emocli.labels import stated_label
 from emocli.table import PredictionTable, listing
 from emocli.training.recipe import DataSource, Recipe
 
@@ -68,7 +68,7 @@ def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) 
     columns = (table.columns[name] for name in ("file", source.label_column, source.speaker_column))
     found = []
     for file, label, speaker in zip(*columns, strict=True):
-        if canonical_label(str(label or "")) not in recipe.trained_labels:
+        if stated_label(label) not in recipe.trained_labels:
             continue
         if not speaker:
             raise RecipeError(
@@ -80,7 +80,7 @@ def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) 
                 file=(place / file).as_posix(),
                 path=Path(table.folder) / file,
                 corpus=source.name,
-                label=canonical_label(label),
+                label=stated_label(label),
                 speaker=str(speaker),
             )
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.errors import RecipeError
-from emocli.labels import canonical_label, canonical_labels
+from emocli.labels import canonical_labels, stated_label
 from emocli.table import PredictionTable, listing
 
 PARTS = ("train", "dev", "test")
@@ -233,7 +233,7 @@ def _check_columns(table: PredictionTable, name: str, recipe: DataRecipe) -> Non
 def _labels(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth:
     """Canonical labels."""
     wanted = canonical_labels(recipe.labels)
-    labels = [canonical_label(str(given or "")) for given in table.columns["emotion"]]
+    labels = [stated_label(given) for given in table.columns["emotion"]]
     used = [label in wanted if wanted else label not in NO_EMOTION for label in labels]
     reasons = Counter(
         f"emotion {label}" if label else "no emotion"

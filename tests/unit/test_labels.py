@@ -27,6 +27,24 @@ def test_canonical_label(name, canonical):
     assert labels.canonical_label(name) == canonical
 
 
+@pytest.mark.parametrize(
+    "written",
+    [None, float("nan"), np.nan, "", "  ", "nan", "NaN", "None", "null", "NULL", "N/A", "n/a", "NA",
+     "<NA>", " <na> ", "NaT", "#N/A"],
+)  # fmt: skip
+def test_what_programs_write_for_a_missing_value_states_no_label(written):
+    assert labels.is_missing(written)
+    assert labels.stated_label(written) == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "label"), [("Anger", "angry"), ("nano", "nano"), ("0", "0"), (0, "0"), ("no", "no")]
+)
+def test_other_cells_state_their_label(written, label):
+    assert not labels.is_missing(written)
+    assert labels.stated_label(written) == label
+
+
 def test_canonical_labels_keep_their_order():
     assert labels.canonical_labels(["neu", "hap", "ang", "sad"]) == (
         "neutral",

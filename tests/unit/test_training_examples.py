@@ -76,6 +76,20 @@ def test_the_recipe_may_name_labels_and_leave_others_out():
     assert read(columns).left_out == {"emotion other": 1, "no emotion": 1}
 
 
+def test_rows_whose_emotion_is_written_as_missing_are_left_out_and_counted():
+    written = ["angry", "sad", "nan", "None", "<NA>", "N/A", "angry", "sad"]
+    found = read(
+        {
+            "file": [f"{n}.wav" for n in range(8)],
+            "emotion": written,
+            "speaker": ["a", "a", "a", "b", "b", "b", "b", "b"],
+            "split": ["train"] * 3 + ["dev"] * 5,
+        }
+    )
+    assert found.names == ("angry", "sad")
+    assert found.left_out == {"no emotion": 4}
+
+
 def test_a_label_that_only_development_has_moves_nobody_else():
     columns = {
         "emotion": ["angry", "awe", "sad", "angry", "sad"],
