@@ -13,6 +13,7 @@ PURE = {
     "errors",
     "labels",
     "posteriors",
+    "schema",
     "table",
     "table_writer",
     "transcript",

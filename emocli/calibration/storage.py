@@ -19,7 +19,7 @@ from emocli.calibration.tables import Calibration
 from emocli.calibration.temperature import Temperature
 from emocli.calibration.vector import VectorScaling
 from emocli.errors import CalibrationError
-from emocli.fusion.checked_json import Fields
+from emocli.schema import Fields, is_number
 
 FORMAT = "emocli-calibration"
 VERSION = 1
@@ -38,20 +38,11 @@ class CalibrationFields(Fields):
     kind = "calibration"
     writer = "emocli calibrate -o"
 
-    def number(self, key: str, least: float = -math.inf, *, open_: bool = False) -> float:
-        """A finite number, from the least allowed on, or above it if the border is open."""
-
-        def is_right(value: Any) -> bool:
-            return _is_number(value) and (value > least if open_ else value >= least)
-
-        border = f" above {least:g}" if open_ else f" from {least:g} on"
-        return float(self._checked(key, is_right, f"a number{border if least > -math.inf else ''}"))
-
     def share(self, key: str) -> float:
         """A number above 0 and below 1."""
 
         def is_right(value: Any) -> bool:
-            return _is_number(value) and 0 < value < 1
+            return is_number(value) and 0 < value < 1
 
         return float(self._checked(key, is_right, "a number above 0 and below 1"))
 
@@ -77,7 +68,7 @@ class CalibrationFields(Fields):
         """A number from 0 on, or null for infinity."""
 
         def is_right(value: Any) -> bool:
-            return value is None or (_is_number(value) and value >= 0)
+            return value is None or (is_number(value) and value >= 0)
 
         value = self._checked(key, is_right, "a number from 0 on or null")
         return math.inf if value is None else float(value)
@@ -237,9 +228,5 @@ def _load_sets(fields: CalibrationFields, labels: Sequence[str]) -> LabelSets | 
     return LabelSets(rule, tuple(thresholds.threshold(label) for label in labels))
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emocli.errors import FuserError
 from emocli.fusion.bayes import N_BINS, Bayes
 from emocli.fusion.blend import LARGEST, Blend
-from emocli.fusion.checked_json import Fields
+from emocli.schema import Fields
 from emocli.fusion.entropy_selection import (
     NEVER,
     REFER,

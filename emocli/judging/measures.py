@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from emocli.errors import JudgeError
-from emocli.fusion.checked_json import Fields
+from emocli.schema import Fields
 
 FORMAT = "emocli sound terciles"
 VERSION = 1

@@ -1,4 +1,8 @@
-"""Reading JSON that people may have edited: each field is checked, none is filled in or ignored."""
+"""Values from files that people may have edited or damaged: each is checked where it is read.
+
+A JSON object is read field by field, and a field that is not what it has to be ends in one sentence
+that names it. Nothing is converted: a number in quotes is no number, and ``true`` is no 1.
+"""
 
 import json
 import math
@@ -11,8 +15,9 @@ from emocli.errors import EmocliError, FuserError
 class Fields:
     """A JSON object that is read field by field.
 
-    Every reading method raises an error where the field is missing or is not as expected. What the
-    whole is, a fuser unless a subclass says otherwise, decides which error.
+    Every reading method raises an error where the field is missing or is not as expected; those
+    that take a default give it where the field is missing or null. What the whole is, a fuser
+    unless a subclass says otherwise, decides which error.
 
     Attributes:
         name: what to call the whole in an error.
@@ -42,9 +47,9 @@ class Fields:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
             raise cls.error(
-                f"{name}: not JSON (line {error.lineno}: {error.msg}), expected a {cls.kind} that "
+                f"{name}: not JSON ({_reason(error)}), expected a {cls.kind} that "
                 f"{cls.writer} wrote. Check the path, or fit it again."
             ) from None
         if not isinstance(values, dict):
@@ -58,43 +63,65 @@ class Fields:
         """Make sure that a field has the only value that it may have."""
         self._checked(key, lambda v: v == expected and type(v) is type(expected), _json(expected))
 
-    def text(self, key: str) -> str:
+    def text(self, key: str, default: str | None = None) -> str:
         """A text, maybe empty."""
-        return str(self._checked(key, lambda v: isinstance(v, str), "a text"))
+        return str(self._checked(key, is_text, "a text", default))
 
-    def flag(self, key: str) -> bool:
+    def flag(self, key: str, default: bool | None = None) -> bool:
         """True or false."""
-        return bool(self._checked(key, lambda v: isinstance(v, bool), "true or false"))
+        return bool(self._checked(key, lambda v: isinstance(v, bool), "true or false", default))
 
-    def choice(self, key: str, options: Sequence[str]) -> str:
+    def choice(self, key: str, options: Sequence[str], default: str | None = None) -> str:
         """One of some texts."""
-        return str(self._checked(key, lambda v: v in options, " or ".join(options)))
+        def is_right(value: Any) -> bool:
+            return isinstance(value, str) and value in options
 
-    def count(self, key: str) -> int:
-        """A whole number from 0 on."""
-        return int(
-            self._checked(key, lambda v: type(v) is int and v >= 0, "a whole number from 0 on")
-        )
+        return str(self._checked(key, is_right, " or ".join(options), default))
+
+    def count(
+        self, key: str, default: int | None = None, *, smallest: int = 0, largest: int = 2**31 - 1
+    ) -> int:
+        """A whole number from the smallest to the largest allowed."""
+        limit = "on" if largest == 2**31 - 1 else f"to {largest}"
+
+        def is_right(value: Any) -> bool:
+            return type(value) is int and smallest <= value <= largest
+
+        expected = f"a whole number from {smallest} {limit}"
+        return int(self._checked(key, is_right, expected, default))
 
     def figure(self, key: str, largest: float = math.inf) -> float:
         """A finite number from 0 to the largest allowed."""
         limit = "on" if largest == math.inf else f"to {largest:g}"
 
         def is_right(value: Any) -> bool:
-            return _is_number(value) and 0 <= value <= largest
+            return is_number(value) and 0 <= value <= largest
 
         return float(self._checked(key, is_right, f"a number from 0 {limit}"))
 
-    def number(self, key: str) -> float:
-        """A finite number."""
-        return float(self._checked(key, _is_number, "a number"))
+    def number(
+        self,
+        key: str,
+        least: float = -math.inf,
+        *,
+        open_: bool = False,
+        default: float | None = None,
+    ) -> float:
+        """A finite number, from the least allowed on, or above it if the border is open."""
+
+        def is_right(value: Any) -> bool:
+            return is_number(value) and (value > least if open_ else value >= least)
+
+        border = f" above {least:g}" if open_ else f" from {least:g} on"
+        expected = f"a number{border if least > -math.inf else ''}"
+        return float(self._checked(key, is_right, expected, default))
 
     def numbers(self, key: str, length: int) -> list[float]:
         """A list of that many finite numbers."""
 
         def is_right(value: Any) -> bool:
             is_list = isinstance(value, list) and len(value) == length
-            return is_list and all(_is_number(item) for item in value)
+            return is_list and all(is_number(item) for item in value)
 
         return [float(item) for item in self._checked(key, is_right, f"{length} numbers")]
 
@@ -152,7 +179,12 @@ class Fields:
             f"{self._remedy}"
         )
 
-    def _checked(self, key: str, is_right: Callable[[Any], bool], expected: str) -> Any:
+    def _checked(
+        self, key: str, is_right: Callable[[Any], bool], expected: str, default: Any = None
+    ) -> Any:
+        if default is not None and self.values.get(key) is None:
+            self._read.add(key)
+            return default
         if key not in self.values:
             raise self.error(
                 f"{self.name}: {self._where(key)} is missing, expected {expected}. {self._remedy}"
@@ -170,19 +202,42 @@ class Fields:
         return f"{self.path}.{key}" if self.path else key
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number that float64 can hold; True and "1" are none."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
+def is_text(value: Any) -> bool:
+    """Whether a value is text that can be written: no NUL, and no half of a character."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}: {error.msg}"
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """A value as JSON, in ASCII where it holds what cannot be written or would break the line."""
+    return json.dumps(value, ensure_ascii=not _is_printable(value))
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_printable(value: Any) -> bool:
+    return json.dumps(value, ensure_ascii=False).isprintable()
 
 
 def _are_names(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(name, str) and name for name in value)
+        and all(is_text(name) and name for name in value)
         and len(set(value)) == len(value)
     )
 
