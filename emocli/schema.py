@@ -73,6 +73,7 @@ class Fields:
 
     def choice(self, key: str, options: Sequence[str], default: str | None = None) -> str:
         """One of some texts."""
+
         def is_right(value: Any) -> bool:
             return isinstance(value, str) and value in options
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from emocli.errors import FuserError
 from emocli.fusion.bayes import N_BINS, Bayes
 from emocli.fusion.blend import LARGEST, Blend
-from emocli.schema import Fields
 from emocli.fusion.entropy_selection import (
     NEVER,
     REFER,
@@ -33,6 +32,7 @@ from emocli.fusion.ridge import Ridge
 from emocli.fusion.scaling import Scaler
 from emocli.fusion.stacking import Stacking, Trees
 from emocli.labels import SENTIMENTS
+from emocli.schema import Fields
 
 FORMAT = "emocli-fuser"
 VERSION = 1

@@ -86,7 +86,9 @@ def test_a_value_that_would_break_the_line_of_the_message_is_escaped():
 
 @given(JSON, st.sampled_from(READERS))
 def test_whatever_a_field_is_it_is_read_or_refused(value, reader):
+    found = ""
     try:
         getattr(Fields("f.json", "", {"x": value}), reader)("x")
     except FuserError as error:
-        assert str(error).startswith("f.json: x is ")
+        found = str(error)
+    assert not found or found.startswith("f.json: x is ")
