@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.main import get_command
 
 from emocli.cli import COMMANDS, SETTINGS, overview
@@ -24,6 +24,26 @@ class Terminated(KeyboardInterrupt):
 
 def _terminate(number: int, frame: object) -> None:
     raise Terminated
+
+
+class _PlainHelp:
+    """Help that shows a type only where a value is typed after an option."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters; typer would write ``<bool>`` behind switches and a type after names."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in parameters:
+            if isinstance(one, TyperArgument) or getattr(one, "is_flag", False):
+                vars(one)["display_type_rich"] = lambda ctx: None
+        return parameters
+
+
+class Command(_PlainHelp, TyperCommand):
+    """A command that does something."""
+
+
+class Subgroup(_PlainHelp, TyperGroup):
+    """A command that consists of commands."""
 
 
 class CommandGroup(TyperGroup):
@@ -76,9 +96,12 @@ def load_command(name: str) -> Any:
     module, _, attribute = COMMANDS[name][0].partition(":")
     found = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
+        found.info.cls = Subgroup
+        for one in found.registered_commands:
+            one.cls = Command
         return get_command(found)
     single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-    single.command(name, context_settings=SETTINGS)(found)
+    single.command(name, cls=Command, context_settings=SETTINGS)(found)
     return get_command(single)
 
 

@@ -50,7 +50,7 @@ class ReportFormat(StrEnum):
 def evaluate(
     tables: Annotated[
         list[str],
-        typer.Argument(metavar="TABLE...", help="Predictions; - reads a pipe. Several: a ranking."),
+        typer.Argument(metavar="TABLE", help="Predictions; - reads a pipe. Several: a ranking."),
     ],
     truth: Annotated[
         str, typer.Option(metavar="TABLE", help="What is true: file and emotion, by default.")

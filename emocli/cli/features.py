@@ -38,7 +38,7 @@ def features(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Files, folders, patterns, a table with a file column (.csv, .tsv, .json, "
             ".jsonl, .parquet), or - for a table or a list of paths on standard input.",
         ),

@@ -19,7 +19,9 @@ from emocli.models.registry import Listing
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     context_settings=SETTINGS,
+    rich_markup_mode="markdown",
     help="Models that are known, and those on this machine.\n\n"
     "Examples:\n\n"
     "    emocli models list\n\n"

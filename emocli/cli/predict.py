@@ -32,7 +32,7 @@ def predict(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Files, folders, patterns, URIs of these such as s3://bucket/folder/ "
             "(emocli[cloud]), a table with a file column (.csv, .tsv, .json, .jsonl, .parquet), "
             "or - for a table or a list of paths on standard input.",

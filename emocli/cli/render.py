@@ -4,12 +4,13 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from rich import box
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -32,8 +33,8 @@ TRANSCRIPT_CELLS = 240
 """Cells of a transcript where it is what the table is about."""
 NAME_CELLS = 32
 """Cells that a file's name has before bars are shortened for it."""
-LEAST_FOLDED = 12
-"""Cells that a column keeps whose cells go over several lines."""
+LEAST_ELASTIC = 12
+"""Cells that a column keeps whose cells can be shortened."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 HISTOGRAM_BINS = 14
@@ -84,7 +85,8 @@ class _PredictionView:
     table: PredictionTable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield _grid(_fitting(list(_columns(self.table)), options.max_width))
+        width = options.max_width
+        yield _grid(_shortened(_fitting(list(_columns(self.table)), width), width))
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,20 @@ class _ViewColumn:
         cells: one for each row.
         is_figure: right-justified.
         folds: cells may go over several lines.
+        cut: where a cell that is too long is shortened; None for a column that keeps its cells.
         goes: when it goes where there is no room, the lowest first; None for never.
         narrow: what stays instead of it.
-        wished: cells of a column that folds for which bars and transcripts make room.
+        wished: cells of an elastic column for which bars and transcripts make room.
     """
 
     heading: str
     cells: Sequence[Text | str]
     is_figure: bool = False
     folds: bool = False
+    cut: Literal["middle", "end"] | None = None
     goes: int | None = None
     narrow: "_ViewColumn | None" = None
-    wished: int = LEAST_FOLDED
+    wished: int = LEAST_ELASTIC
 
     @cached_property
     def widest(self) -> int:
@@ -116,8 +120,21 @@ class _ViewColumn:
 
     def room(self, goes: int) -> int:
         """The cells that it needs, so that something goes that goes as early as this."""
-        least = self.wished if goes <= _BAR else LEAST_FOLDED
-        return min(self.widest, least) if self.folds else self.widest
+        least = self.wished if goes <= _BAR else LEAST_ELASTIC
+        return min(self.widest, least) if self.is_elastic else self.widest
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether it can do with fewer cells than its widest line has."""
+        return self.folds or self.cut is not None
+
+    def shortened(self, width: int) -> "_ViewColumn":
+        """The same column, with no cell wider than ``width``."""
+        if self.cut is None or self.widest <= width:
+            return self
+        shorten = shorten_middle if self.cut == "middle" else _shorten_end
+        cells = [Text(shorten(str(one), width), getattr(one, "style", "")) for one in self.cells]
+        return replace(self, cells=cells)
 
 
 def _fitting(columns: list[_ViewColumn], width: int) -> list[_ViewColumn]:
@@ -129,6 +146,44 @@ def _fitting(columns: list[_ViewColumn], width: int) -> list[_ViewColumn]:
         narrow = columns[at].narrow
         columns[at : at + 1] = [narrow] if narrow else []
     return columns
+
+
+def _shortened(columns: Sequence[_ViewColumn], width: int) -> list[_ViewColumn]:
+    """The columns with their cells shortened to the width, so that a row is a line.
+
+    What the other columns leave is shared evenly among the elastic ones; what one of them does
+    not need goes to the others.
+    """
+    elastic = sorted((one for one in columns if one.is_elastic), key=lambda one: one.widest)
+    left = width - GAP * (len(columns) - 1)
+    left -= sum(one.widest for one in columns if not one.is_elastic)
+    widths = {}
+    for n_before, column in enumerate(elastic):
+        share = max(left // (len(elastic) - n_before), 1)
+        widths[id(column)] = min(column.widest, share)
+        left -= widths[id(column)]
+    return [one.shortened(widths.get(id(one), one.widest)) for one in columns]
+
+
+def shorten_middle(text: str, cells: int) -> str:
+    """A text with its middle replaced by an ellipsis where it is wider than ``cells``.
+
+    Example:
+        >>> shorten_middle("recordings/session1/Ses01F_impro01_F000.wav", 24)
+        'recordings/…o01_F000.wav'
+    """
+    if cell_len(text) <= cells:
+        return text
+    n_head = (cells - 1) // 3
+    head = chop_cells(text, n_head)[0] if n_head else ""
+    tail = chop_cells(text[::-1], max(cells - 1 - n_head, 1))[0][::-1]
+    return f"{head}…{tail}"
+
+
+def _shorten_end(text: str, cells: int) -> str:
+    shortened = Text(text)
+    shortened.truncate(cells, overflow="ellipsis")
+    return shortened.plain
 
 
 def prediction_table(table: PredictionTable) -> RenderableType:
@@ -156,12 +211,12 @@ def _grid(columns: Sequence[_ViewColumn]) -> Table:
 
 def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
     """What is worth a person's look, in the order of the table."""
-    yield _ViewColumn("file", _texts(table["file"]), folds=True, wished=NAME_CELLS)
+    yield _ViewColumn("file", _texts(table["file"]), cut="middle", wished=NAME_CELLS)
     for name, goes in (("start", None), ("end", _END)) if _has_windows(table) else ():
         times = [_seconds(value) for value in table[name]]
         yield _ViewColumn(name, times, is_figure=True, goes=goes)
     if len(set(table.column("model").tolist())) > 1:
-        yield _ViewColumn("model", _texts(table["model"]), folds=True)
+        yield _ViewColumn("model", _texts(table["model"]), cut="middle")
     if table.labels:
         yield from _posterior_columns(table)
     for name in DIMENSIONS:
@@ -171,7 +226,7 @@ def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
         yield _transcripts(table)
     remarks = _remarks(table)
     if any(remarks):
-        yield _ViewColumn("remarks", remarks, folds=True)
+        yield _ViewColumn("remarks", remarks, cut="end")
 
 
 def _transcripts(table: PredictionTable) -> _ViewColumn:

@@ -69,7 +69,7 @@ class Figure(StrEnum):
 def report(
     context: typer.Context,
     tables: Annotated[
-        list[str], typer.Argument(metavar="TABLE...", help="Predictions; - reads a pipe.")
+        list[str], typer.Argument(metavar="TABLE", help="Predictions; - reads a pipe.")
     ],
     truth: Annotated[
         str | None,

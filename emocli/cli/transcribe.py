@@ -87,7 +87,7 @@ def transcribe(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="Files, folders, patterns, URIs of these such as s3://bucket/folder/ "
             "(emocli[cloud]), a table with a file column, or - for a table or a list of paths on "
             "standard input.",
