@@ -34,6 +34,11 @@ class EncoderIdentity:
     version: int = 1
 
     @property
+    def value_numbers(self) -> tuple[str, ...]:
+        """Names of the values of a frame that have no names: their places from 0."""
+        return tuple(str(place) for place in range(self.dim))
+
+    @property
     def key(self) -> str:
         """A hash of all attributes, 64 hexadecimal digits."""
         return sha256(json.dumps(self.facts(), sort_keys=True).encode()).hexdigest()

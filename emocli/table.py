@@ -38,7 +38,7 @@ scaled to sum to 1; a larger difference means that the figures are not posterior
 DOUBTS = ("disagreement", "movement", "expected_entropy", "mutual_information")
 """Figures of `emocli.calibration` on several opinions of one recording, in nats."""
 
-FEATURE_PREFIX = "feature_"
+FEATURE_PREFIX = "feature."
 """Followed by a number, the name of a column with one value of an encoder."""
 
 _FIGURES = frozenset(
@@ -58,9 +58,7 @@ Key = tuple[str, int, int]
 
 def is_figure(name: str) -> bool:
     """Whether a column of this name holds numbers."""
-    if name.startswith(FEATURE_PREFIX):
-        return name.removeprefix(FEATURE_PREFIX).isdecimal()
-    return name in _FIGURES or name.startswith(PROBABILITY_PREFIX)
+    return name in _FIGURES or name.startswith((PROBABILITY_PREFIX, FEATURE_PREFIX))
 
 
 def listing(names: Iterable[object]) -> str:

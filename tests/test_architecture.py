@@ -18,6 +18,7 @@ PURE = {
     "table_writer",
     "transcript",
     "subtitles",
+    "tensors",
     "label_tracks",
     "natural_order",
     "encoder_identity",

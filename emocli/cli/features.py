@@ -50,9 +50,10 @@ def features(
             "--encoder",
             envvar="EMOCLI_ENCODER",
             metavar="NAME[:LAYER]",
-            help="logmel, functionals, prosody, words, a short name such as wavlm-large, "
-            "hf:owner/name[@revision], or a folder. LAYER is last (the default), weighted, or a "
-            "number: 0 is what enters the first block.",
+            help="logmel, functionals, prosody, words, egemaps, a short name such as wavlm-large, "
+            "hf:owner/name[@revision], or a folder. LAYER is last, weighted, or a number: 0 is "
+            "what enters the first block. The default is the middle layer of Whisper and the last "
+            "of other networks.",
         ),
     ] = "logmel",
     pool: Annotated[
@@ -96,7 +97,8 @@ def features(
     Each utterance becomes a file in FOLDER, with a tensor `frames` of shape (n_frames, dim), and
     files.csv says which is which. A run that was stopped goes on where it was. A folder holds the
     features of one encoder, layer and format. With --pool mean each utterance is a row instead,
-    its values in columns feature_0, feature_1 and so on.
+    its values in columns such as feature.pitch, or feature.0 for networks, whose values have no
+    names.
 
     Text encoders read the column text of a table, or name.txt beside name.wav.
 
@@ -105,6 +107,8 @@ def features(
         emocli features recordings/ --encoder wavlm-large:12 -o wavlm12/ --storage fp16
 
         emocli features recordings/ --encoder prosody --pool mean-sd -o prosody.parquet
+
+        emocli features recordings/ --encoder egemaps --pool mean -o egemaps.csv
 
         emocli features labels.csv --encoder roberta-large -o words/
     """
@@ -181,13 +185,13 @@ def preview(table: PredictionTable) -> "RenderableType":
 
 
 def split_layer(text: str) -> tuple[str, str]:
-    """The name of an encoder and the layer behind its last colon, ``last`` where there is none.
+    """The name of an encoder and the layer behind its last colon, ``auto`` where there is none.
 
     Example:
         >>> split_layer("hf:a/b:12"), split_layer("hf:a/b"), split_layer("logmel")
-        (('hf:a/b', '12'), ('hf:a/b', 'last'), ('logmel', 'last'))
+        (('hf:a/b', '12'), ('hf:a/b', 'auto'), ('logmel', 'auto'))
     """
     name, _, layer = text.rpartition(":")
     if name and (layer in ("last", "weighted") or layer.isdecimal()):
         return name, layer
-    return text, "last"
+    return text, "auto"

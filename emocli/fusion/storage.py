@@ -33,6 +33,7 @@ from emocli.fusion.scaling import Scaler
 from emocli.fusion.stacking import Stacking, Trees
 from emocli.labels import SENTIMENTS
 from emocli.schema import Fields
+from emocli.tensors import dump_tensors
 
 FORMAT = "emocli-fuser"
 VERSION = 1
@@ -70,10 +71,8 @@ def dump_fuser(fuser: AnyFuser) -> bytes:
     text = _as_text(fuser)
     if not isinstance(fuser, Stacking):
         return text.encode()
-    from safetensors.numpy import save
-
     tensors = {name: getattr(fuser.trees, name) for name in _TENSORS}
-    return bytes(save(tensors, metadata={_IN_METADATA: text}))
+    return dump_tensors(tensors, {_IN_METADATA: text})
 
 
 def load_fuser(data: bytes, name: str) -> AnyFuser:

@@ -1,13 +1,16 @@
-"""Encoders that need no download: log-mel frames, functionals, prosody, and hashed words."""
+"""Encoders that need no download: log-mel frames, functionals, prosody, words, and eGeMAPS."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emocli.encoder_identity import EncoderIdentity
+from emocli.errors import MissingDependency
 from emocli.models.hashed_text import load_hashed_text
 from emocli.networks.pitch import HOP_SECONDS
 from emocli.networks.prosody import PROSODY_NAMES, PROSODY_VERSION, prosody_frames
@@ -29,7 +32,12 @@ class _Encoder:
     """What built-in encoders share: they take utterances of any length, one by one."""
 
     identity: EncoderIdentity
+    value_names: Sequence[str]
     max_seconds = 0.0
+
+    def encode(self, batch: Sequence[Any]) -> list[NDArray[np.float32]]:
+        """Frames of utterances; see `emocli.models.encoders.Encoder.encode`."""
+        raise NotImplementedError
 
     def remarks(self, batch: Sequence[object]) -> list[str]:
         """Nothing, for each utterance is taken in as a whole."""
@@ -51,6 +59,7 @@ class LogMelEncoder(_Encoder):
 
         config = FrontEndConfig(n_mels=80, hop_samples=320)
         self._front_end = LogMelSequence(config)
+        self.value_names = [f"mel{band}" for band in range(config.n_mels)]
         self.identity = EncoderIdentity(
             name="logmel",
             modality="speech",
@@ -81,15 +90,16 @@ class FunctionalsEncoder(_Encoder):
     """
 
     def __init__(self) -> None:
-        from emocli.networks.functionals import N_FUNCTIONALS, VERSION, Functionals
+        from emocli.networks.functionals import FUNCTIONAL_NAMES, VERSION, Functionals
         from emocli.networks.logmel import FrontEndConfig, LogMelPitch
 
         config = FrontEndConfig()
         self._front_end, self._functionals = LogMelPitch(config), Functionals(config)
+        self.value_names = FUNCTIONAL_NAMES
         self.identity = EncoderIdentity(
             name="functionals",
             modality="speech",
-            dim=N_FUNCTIONALS,
+            dim=len(FUNCTIONAL_NAMES),
             frames_per_second=round(config.frames_per_second / WINDOW_HOP, 2),
             sampling_rate=SAMPLING_RATE,
             settings=(("functionals", str(VERSION)),),
@@ -121,10 +131,11 @@ class ProsodyEncoder(_Encoder):
     """
 
     def __init__(self) -> None:
+        self.value_names = [*PROSODY_NAMES, *(f"{name}_slope" for name in PROSODY_NAMES)]
         self.identity = EncoderIdentity(
             name="prosody",
             modality="prosody",
-            dim=2 * len(PROSODY_NAMES),
+            dim=len(self.value_names),
             frames_per_second=1 / HOP_SECONDS,
             sampling_rate=SAMPLING_RATE,
             version=PROSODY_VERSION,
@@ -150,10 +161,18 @@ class WordEncoder(_Encoder):
     def __init__(self) -> None:
         folder = Path(__file__).parent / "builtin"
         self._models = [load_hashed_text(folder / name) for name in WORD_MODELS]
+        self.value_names = [
+            *(f"spelling{place}" for place in range(HASHED_DIM)),
+            *(
+                f"{name.replace('-', '_')}_{label}"
+                for name, model in zip(WORD_MODELS, self._models, strict=True)
+                for label in model.card.labels
+            ),
+        ]
         self.identity = EncoderIdentity(
             name="words",
             modality="text",
-            dim=HASHED_DIM + sum(len(model.card.labels) for model in self._models),
+            dim=len(self.value_names),
             settings=(("models", self._digest),),
             version=WORDS_VERSION,
         )
@@ -180,20 +199,67 @@ class WordEncoder(_Encoder):
         return np.split(frames, np.cumsum([len(own) for own in tokens])[:-1])
 
 
-def builtin_encoder(
-    name: str,
-) -> LogMelEncoder | FunctionalsEncoder | ProsodyEncoder | WordEncoder:
+class EgemapsEncoder(_Encoder):
+    """The 88 functionals of eGeMAPSv02 over the whole recording, as opensmile computes them.
+
+    One frame for each recording; zeros where it is too short for opensmile (60 ms).
+
+    Attributes:
+        identity: what decides the frames.
+
+    Raises:
+        MissingDependency: opensmile is not installed.
+
+    Source: Eyben et al. 2016, "The Geneva minimalistic acoustic parameter set (GeMAPS) for voice
+    research and affective computing".
+    """
+
+    def __init__(self) -> None:
+        try:
+            import opensmile
+        except ImportError:
+            raise MissingDependency(
+                "The encoder egemaps needs opensmile, which is not installed. Install it with "
+                'pip install "emocli[opensmile]"; its licence allows research and private use.'
+            ) from None
+        self._smile = opensmile.Smile(
+            feature_set=opensmile.FeatureSet.eGeMAPSv02,
+            feature_level=opensmile.FeatureLevel.Functionals,
+        )
+        self.value_names = self._smile.feature_names
+        self.identity = EncoderIdentity(
+            name="egemaps",
+            modality="speech",
+            dim=len(self.value_names),
+            sampling_rate=SAMPLING_RATE,
+            settings=(("opensmile", opensmile.__version__),),
+        )
+
+    def encode(self, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Frames of waveforms, each of shape (1, 88)."""
+        return [self._encode(waveform) for waveform in batch]
+
+    def _encode(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "Segment too short"
+            values = self._smile.process_signal(waveform, SAMPLING_RATE).to_numpy(np.float32)
+        return np.asarray(np.nan_to_num(values))
+
+
+_ENCODERS: dict[str, type[_Encoder]] = {
+    "logmel": LogMelEncoder,
+    "functionals": FunctionalsEncoder,
+    "prosody": ProsodyEncoder,
+    "words": WordEncoder,
+    "egemaps": EgemapsEncoder,
+}
+
+
+def builtin_encoder(name: str) -> _Encoder:
     """The built-in encoder of a name.
 
     Raises:
         KeyError: there is none.
+        MissingDependency: it needs a package that is not installed.
     """
-    if name == "logmel":
-        return LogMelEncoder()
-    if name == "functionals":
-        return FunctionalsEncoder()
-    if name == "prosody":
-        return ProsodyEncoder()
-    if name == "words":
-        return WordEncoder()
-    raise KeyError(name)
+    return _ENCODERS[name]()

@@ -4,6 +4,7 @@ A name is one of
 
     logmel, functionals, prosody    of the package, for recordings
     words               of the package, for texts
+    egemaps             the 88 functionals of eGeMAPSv02, by opensmile
     facodec             the prosody of NaturalSpeech 3's codec; or a copy of its weight file
     a short name of `SHORT_NAMES`
     whatever `emocli.models.registry` knows: hf:owner/name[@revision], a folder, a weight file
@@ -28,7 +29,7 @@ from emocli.models.aliases import aliases
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import modality_of, open_checkpoint
 
-BUILTIN = ("logmel", "functionals", "prosody", "words")
+BUILTIN = ("logmel", "functionals", "prosody", "words", "egemaps")
 FACODEC = "facodec"
 FACODEC_FILE = "ns3_facodec_decoder_v2.bin"
 SHORT_NAMES = {
@@ -58,6 +59,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def value_names(self) -> Sequence[str]:
+        """Names of the values of a frame, in their order: numbers where they mean nothing alone."""
+        ...
+
+    @property
     def max_seconds(self) -> float:
         """Longest recording that it takes, for its memory grows with the square; 0 for any."""
         ...
@@ -82,7 +88,7 @@ class Encoder(Protocol):
 def load_encoder(
     name: str,
     *,
-    layer: Layer = "last",
+    layer: Layer = "auto",
     revision: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -96,7 +102,9 @@ def load_encoder(
         name: see the module's docstring.
         layer: ``last`` for the network's last hidden state, a number from 0, which is what enters
             the first block, to the number of blocks, or ``weighted`` for all of these averaged:
-            by the checkpoint's own ``layer_weights`` if it has some, else evenly.
+            by the checkpoint's own ``layer_weights`` if it has some, else evenly. ``auto`` is the
+            middle layer of Whisper, see `emocli.models.backbones.Backbone.usual_layer`, and
+            ``last`` for all other networks.
         revision: branch, tag or commit of the hub, instead of one in the name.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         dtype: number format to compute in: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
@@ -216,7 +224,7 @@ def _facodec(name: str, device: str) -> Encoder:
 
 
 def _check_last(name: str, layer: Layer) -> None:
-    if layer != "last":
+    if layer not in ("auto", "last"):
         raise ModelError(f"{name}: layer {str(layer)!r}, but it has only one. Leave the layer out.")
 
 

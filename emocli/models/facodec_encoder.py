@@ -40,6 +40,11 @@ class FACodecEncoder:
         self.identity = identity
         self._network, self._device = network.to(device).eval(), device
 
+    @property
+    def value_names(self) -> Sequence[str]:
+        """Numbers, see `Encoder.value_names`."""
+        return self.identity.value_numbers
+
     def encode(self, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Frames of waveforms, one waveform after the other; see `Encoder.encode`."""
         with torch.inference_mode():

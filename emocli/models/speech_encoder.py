@@ -38,7 +38,7 @@ from emocli.models.speech_network import (
     with_whisper_front_end,
 )
 
-VERSION = 1
+VERSION = 2
 """Counts up when the same checkpoint gives other frames."""
 WHISPER_FRAME_SAMPLES = WHISPER_HOP_SAMPLES * WHISPER_HOPS_PER_POSITION  # 320
 MAX_SECONDS = 120.0
@@ -57,6 +57,11 @@ class SpeechEncoder:
         self.identity = identity
         self.max_seconds = 0.0 if network.max_samples else MAX_SECONDS
         self._network, self._runner = network, runner
+
+    @property
+    def value_names(self) -> Sequence[str]:
+        """Numbers, see `Encoder.value_names`."""
+        return self.identity.value_numbers
 
     def encode(self, batch: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Frames of waveforms; see `Encoder.encode`.

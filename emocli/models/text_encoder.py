@@ -52,6 +52,11 @@ class TextEncoder:
         self._read, self._tokens = read, tokens
         self._device, self._batch_size = device, batch_size
 
+    @property
+    def value_names(self) -> Sequence[str]:
+        """Numbers, see `Encoder.value_names`."""
+        return self.identity.value_numbers
+
     def encode(self, batch: Sequence[str]) -> list[NDArray[np.float32]]:
         """Frames of texts, one per token; see `Encoder.encode`.
 

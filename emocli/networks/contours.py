@@ -16,6 +16,17 @@ from torch import Tensor
 N_CEPSTRA = 14
 BAND_EDGES = (0, 8, 16, 28, 42, 54, 64)
 """Mel bands grouped in six: up to about 0.4, 0.9, 1.9, 3.6, 5.4 and 7.6 kHz."""
+_SHAPE_NAMES = (
+    *(f"cepstrum{order}" for order in range(N_CEPSTRA)),
+    *(f"slope{band}" for band in range(1, len(BAND_EDGES) - 1)),
+    *("centre", "flux"),
+)
+CONTOUR_NAMES = (
+    *_SHAPE_NAMES,
+    *("periodicity", "energy", "loudness"),
+    *(f"normalized_{name}" for name in _SHAPE_NAMES),
+)
+"""Names of the spectral contours, in their order."""
 LOUDEST = 0.95
 FLOOR_NATS = -13.8
 """Softest energy relative to the loudest frames; 13.8 nats are 60 dB."""
@@ -37,7 +48,7 @@ class Contours:
     """Contours of a batch of utterances.
 
     Attributes:
-        spectral: shape (n_utterances, n_frames, n_contours); see `spectral_contours`.
+        spectral: shape (n_utterances, n_frames, n_contours); see `CONTOUR_NAMES`.
         pitch: semitones above 100 Hz, shape (n_utterances, n_frames).
         energy: nats relative to the loudest frames, the same shape.
         loudness: between 0 and about 1, the same shape.

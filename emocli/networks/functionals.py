@@ -11,17 +11,36 @@ of `emocli.networks.contours`.
 import torch
 from torch import Tensor, nn
 
-from emocli.networks.contours import Contours, contours, masked_moments, masked_quantile
+from emocli.networks.contours import (
+    CONTOUR_NAMES,
+    Contours,
+    contours,
+    masked_moments,
+    masked_quantile,
+)
 from emocli.networks.logmel import FrontEndConfig, ideal_periodicity
 
 VERSION = 3
 """Counts up when the same frames give other functionals."""
-N_SPECTRAL = 45
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LARGEST_STEP_SEMITONES = 4.0
 """A pitch that moves further in one frame has jumped an octave."""
 FEWEST_FRAMES = 3
-N_FUNCTIONALS = 10 * N_SPECTRAL + 15 + 7
+_STATISTICS = ("mean", "sd", "median", "range_10_90", "range_25_75", "skewness")
+FUNCTIONAL_NAMES = (
+    *(
+        f"{contour}_{statistic}"
+        for statistic in (*_STATISTICS, "voiced_mean", "voiced_sd", "step_mean", "step_sd")
+        for contour in CONTOUR_NAMES
+    ),
+    *(f"pitch_{statistic}" for statistic in _STATISTICS),
+    *("pitch_step_mean", "pitch_step_sd", "pitch_drift", "pitch_fall", "pitch_rise"),
+    *("pitch_slope", "pitch_energy_correlation", "pitch_peak", "energy_slope"),
+    *("voiced_stretches_per_second", "voiced_stretch_seconds", "voiced_share"),
+    *("loudness_peaks_per_second", "active_share", "gap_seconds", "voiced_share_of_active"),
+)
+"""Names of the functionals, in their order."""
+N_FUNCTIONALS = len(FUNCTIONAL_NAMES)
 
 
 class Functionals(nn.Module):

@@ -281,18 +281,18 @@ def extract_features(prepared: Prepared, progress: Progress | None) -> dict[Sour
     found = {}
     for source in recipe.all_sources:
         is_single = source.encoder in (*BUILTIN, FACODEC) or source.encoder.endswith(FACODEC_FILE)
-        facts: dict[str, Any] = {
-            "encoder": _lasting(source.encoder),
-            "layer": "last" if is_single else recipe.layer,
-            "max_tokens": recipe.max_tokens,
-        }
         encoder = load_encoder(
             source.encoder,
-            layer=facts["layer"],
+            layer="auto" if is_single else recipe.layer,
             max_tokens=recipe.max_tokens,
             device=str(prepared.device),
             offline=prepared.offline,
         )
+        facts: dict[str, Any] = {
+            "encoder": _lasting(source.encoder),
+            "layer": encoder.identity.layer,
+            "max_tokens": recipe.max_tokens,
+        }
         is_text = encoder.identity.modality == "text"
         if is_text != (source.group == "text"):
             kind = "texts" if is_text else "recordings"

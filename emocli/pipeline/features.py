@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import FeatureError
 from emocli.models.encoders import Encoder
 from emocli.pipeline.extract import Extraction, extract
@@ -26,7 +25,7 @@ class PooledFrames:
     """A place for features that keeps one vector of each utterance, in memory.
 
     Args:
-        identity: of the encoder.
+        encoder: whose frames they are.
         pooling: ``mean`` over frames, or ``mean-sd`` for means followed by population standard
             deviations.
 
@@ -34,20 +33,17 @@ class PooledFrames:
         FeatureError: the pooling is none of these.
     """
 
-    def __init__(self, identity: EncoderIdentity, pooling: str) -> None:
+    def __init__(self, encoder: Encoder, pooling: str) -> None:
         if pooling not in POOLINGS:
             raise FeatureError(
                 f"Pooling {pooling!r} is unknown, expected one of {', '.join(POOLINGS)}. "
                 f"Choose one of them."
             )
-        self._identity, self._pooling = identity, pooling
+        self._identity, self._pooling = encoder.identity, pooling
+        suffixes = ("",) if pooling == "mean" else ("_mean", "_sd")
+        self.names = [f"{name}{suffix}" for suffix in suffixes for name in encoder.value_names]
         self._vectors: dict[str, NDArray[np.float64]] = {}
         self._stored: dict[str, Stored] = {}
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return self._identity.dim * (2 if self._pooling == "mean-sd" else 1)
 
     def find(self, key: str) -> Stored | None:
         """What is there for a key; None if nothing is."""
@@ -72,9 +68,9 @@ class PooledFrames:
 
     def vectors(self, keys: Sequence[str]) -> NDArray[np.float64]:
         """Vectors of keys, shape (n_keys, dim), NaN where a key is empty."""
-        missing = np.full(self.dim, np.nan)
+        missing = np.full(len(self.names), np.nan)
         rows = [self._vectors[key] if key else missing for key in keys]
-        return np.stack(rows) if rows else np.empty((0, self.dim))
+        return np.stack(rows) if rows else np.empty((0, len(self.names)))
 
 
 def store_features(
@@ -120,7 +116,7 @@ def pool_features(
     folder: str = "",
     progress: ProgressCallback | None = None,
 ) -> PredictionTable:
-    """A vector of each utterance, in columns ``feature_0`` and following.
+    """A vector of each utterance, in columns ``feature.NAME``, see `Encoder.value_names`.
 
     Args:
         utterances: what to encode.
@@ -132,10 +128,10 @@ def pool_features(
     Raises:
         FeatureError: the pooling is unknown.
     """
-    place = PooledFrames(encoder.identity, pooling)
+    place = PooledFrames(encoder, pooling)
     found = extract(utterances, encoder, place, progress=progress)
     vectors = place.vectors(found.keys)
-    columns = {f"{FEATURE_PREFIX}{i}": vectors[:, i] for i in range(place.dim)}
+    columns = {f"{FEATURE_PREFIX}{name}": vectors[:, i] for i, name in enumerate(place.names)}
     return _table(utterances, encoder, found, columns, folder)
 
 

@@ -82,7 +82,7 @@ class CrossModalRecipe:
         text: the same for encoders of texts.
         prosody: the same for encoders of prosody.
         labels: emotions in the order of the outputs; empty for those of the training data.
-        layer: of all encoders but those that have only one.
+        layer: of all encoders but those that have only one; see `emocli features`.
         max_tokens: of a text, with those that mark its ends.
         mean_of: frames of recordings that are averaged, which makes sequences as many times
             shorter; 1 for the encoders' own. Encoders with less than ten frames a second keep
@@ -126,7 +126,7 @@ class CrossModalRecipe:
     text: Mapping[str, str] = field(default_factory=dict)
     prosody: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
-    layer: str = "last"
+    layer: str = "auto"
     max_tokens: int = 80
     mean_of: int = 1
     standardize: bool = False

@@ -17,10 +17,11 @@ from typing import BinaryIO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import FeatureError
+from emocli.tensors import dump_tensors
 
 MANIFEST = "encoder.json"
 PARTIAL = "partial"
@@ -149,11 +150,10 @@ class SequenceFolder:
         if fault:
             raise FeatureError(fault)
         kind = np.float16 if self.dtype == "fp16" else np.float32
-        path, partial = self.path(key), self._partial(key)
+        path = self.path(key)
         try:
             path.parent.mkdir(exist_ok=True)
-            save_file({TENSOR: frames.astype(kind)}, partial, metadata={"note": note})
-            os.replace(partial, path)
+            self._write(path, dump_tensors({TENSOR: frames.astype(kind)}, {"note": note}))
         except OSError as error:
             raise self._unwritable(error) from error
         return Stored(len(frames), note)

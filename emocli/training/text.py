@@ -35,6 +35,7 @@ from emocli.networks.text_features import (
     tokens_of,
 )
 from emocli.posteriors import log_softmax, softmax
+from emocli.tensors import dump_tensors
 from emocli.training.progress import Progress, tell
 from emocli.training.recipe import Rule, build, check_labels, check_rules
 
@@ -343,8 +344,7 @@ def quantize(vocabulary: Vocabulary, weights: Floats) -> Block:
     scale = (np.abs(weights).max(axis=1, initial=0) / 127).astype(np.float16)
     steps = weights / np.maximum(scale, np.finfo(np.float16).tiny)[:, None]
     clipped = np.clip(np.rint(steps), -127, 127)
-    # safetensors writes memory as it lies, so rows have to lie one after another
-    return Block(vocabulary, np.ascontiguousarray(clipped, np.int8), scale)
+    return Block(vocabulary, clipped.astype(np.int8), scale)
 
 
 def fit_temperature(network: HashedLinear, texts: Sequence[str], truth: NDArray[np.intp]) -> float:
@@ -439,8 +439,6 @@ def _write(
     figures: Mapping[str, Mapping[str, float]],
     out: Path,
 ) -> None:
-    from safetensors.numpy import save
-
     config = {
         "model_type": MODEL_TYPE,
         "name": recipe.name,
@@ -453,5 +451,5 @@ def _write(
         "fit": asdict(recipe.fit),
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "model.safetensors").write_bytes(save(network.tensors()))
+    (out / "model.safetensors").write_bytes(dump_tensors(network.tensors()))
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")

@@ -77,7 +77,10 @@ def test_vectors_in_a_pipe(folder):
     done = run("takes", "-e", "prosody", "--pool", "mean-sd")
     assert (done.exit_code, done.stderr) == (0, "")
     rows = rows_of(done.stdout)
-    names = [f"feature_{i}" for i in range(16)]
+    values = ("pitch", "voiced", "periodicity", "level")
+    values = [*values, *(f"{value}_slope" for value in values)]
+    names = [f"feature.{value}_{kind}" for kind in ("mean", "sd") for value in values]
+    assert [name for name in rows[0] if name.startswith("feature.")] == names
     found = np.array([[float(row[name]) for name in names] for row in rows])
     import soundfile
 
@@ -93,8 +96,8 @@ def test_vectors_as_parquet_are_numbers(folder):
     assert run("takes", "--pool", "mean", "-o", "f.parquet", "-q").exit_code == 0
     table = pyarrow.parquet.read_table(folder / "f.parquet")
     assert table.num_rows == 2
-    assert str(table.schema.field("feature_79").type) == "double"
-    assert "feature_80" not in table.column_names
+    assert str(table.schema.field("feature.mel79").type) == "double"
+    assert "feature.mel80" not in table.column_names
 
 
 def test_vectors_for_people(folder):
@@ -102,7 +105,7 @@ def test_vectors_for_people(folder):
     assert done.exit_code == 0
     assert "takes/soft.flac" in done.stdout
     assert "80 values each; -o FILE writes them all" in done.stdout
-    assert "feature_5" not in done.stdout
+    assert "feature.mel5" not in done.stdout
 
 
 def test_a_layer_of_a_checkpoint(folder):

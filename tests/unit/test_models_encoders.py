@@ -1,5 +1,7 @@
 """Frozen encoders give the hidden states that the transformers library gives, in any batch."""
 
+import sys
+
 import checkpoints
 import numpy as np
 import pytest
@@ -8,11 +10,12 @@ import transformers
 import whisper_checkpoints
 from checkpoints import NORMALISED, WAVEFORM_CONFIG
 
-from emocli.errors import ModelError
+from emocli.errors import MissingDependency, ModelError
 from emocli.models.builtin_encoders import builtin_encoder
 from emocli.models.checkpoint import Checkpoint
-from emocli.models.encoders import load_encoder
+from emocli.models.encoders import BUILTIN, load_encoder
 from emocli.models.speech_encoder import load_speech_encoder
+from emocli.training.sequences import SequenceFolder
 
 LENGTHS = (1600, 4000, 1600, 2801, 720, 4000, 401, 3333)
 LAYERS = ("last", 0, 1, 2, "weighted")
@@ -67,6 +70,13 @@ def chosen(given, layer, weights=None):
     return torch.einsum("l,ltd->td", even if weights is None else weights, states).numpy()
 
 
+def stored(folder, encoder, frames):
+    """Frames as `emocli features` keeps them on disk."""
+    place = SequenceFolder(folder / str(encoder.identity.layer), encoder.identity)
+    place.write("ab" * 32, frames)
+    return place.read("ab" * 32)
+
+
 def normalised(waveform):
     return (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
 
@@ -102,6 +112,7 @@ def test_layers_of_speech_networks(family, tmp_path, waveforms):
             (found,) = encoder.encode([waveform])
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, wanted, atol=1e-5)
+        np.testing.assert_array_equal(stored(tmp_path, encoder, found), found)
 
 
 @pytest.mark.parametrize("family", ["wav2vec2 base", "hubert large", "wavlm base weighted"])
@@ -232,7 +243,7 @@ def whisper_files(tmp_path_factory):
 
 
 @pytest.mark.parametrize("layer", ["last", 0, 1, "weighted"])
-def test_whisper_in_stretches(layer, whisper_files):
+def test_whisper_in_stretches(layer, whisper_files, tmp_path):
     file, hub, _ = whisper_files
     rng = np.random.default_rng(3)
     batch = [rng.normal(0, 0.1, n).astype(np.float32) for n in (16001, 480_000 + 321, 300)]
@@ -254,6 +265,15 @@ def test_whisper_in_stretches(layer, whisper_files):
             expected.append(chosen(given, layer)[: -(-len(piece) // 320)])
         np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
         np.testing.assert_allclose(other, found, atol=1e-5)
+        np.testing.assert_array_equal(stored(tmp_path, encoder, found), found)
+
+
+def test_the_layer_where_none_is_named(whisper_files, tmp_path):
+    _, hub, _ = whisper_files
+    folder = checkpoints.save_network(tmp_path, checkpoints.speech_network("wav2vec2"))
+    assert load_encoder(str(hub), device="cpu").identity.layer == "0"  # of 1 block
+    assert load_encoder(str(folder), device="cpu").identity.layer == "last"
+    assert load_encoder("logmel").identity.layer == "last"
 
 
 def test_the_encoder_of_a_whisper_file_is_openais(whisper_files):
@@ -264,7 +284,7 @@ def test_the_encoder_of_a_whisper_file_is_openais(whisper_files):
     mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(waveform))
     with torch.inference_mode():
         expected = made.encoder(mel[None])[0, :63].numpy()
-    found = load_encoder(str(file), device="cpu").encode([waveform])[0]
+    found = load_encoder(str(file), layer="last", device="cpu").encode([waveform])[0]
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
@@ -353,7 +373,7 @@ def test_embedded_classifiers_have_no_frames():
         load_encoder("builtin")
     assert str(caught.value) == (
         "builtin: a model of type emocli-compact has no frames to give. Use one of logmel, "
-        "functionals, prosody, words, or a transformers checkpoint."
+        "functionals, prosody, words, egemaps, or a transformers checkpoint."
     )
 
 
@@ -362,8 +382,8 @@ def test_a_name_that_is_none():
         load_encoder("wavlm-larg")
     assert str(caught.value) == (
         "No encoder is called wavlm-larg, and no file or folder is: use logmel, functionals, "
-        "prosody, words, facodec, deberta-v2-xlarge, hubert-xlarge, roberta-large, wavlm-base, "
-        "wavlm-large, whisper-large-v3, whisper-small, hf:owner/name or a folder."
+        "prosody, words, egemaps, facodec, deberta-v2-xlarge, hubert-xlarge, roberta-large, "
+        "wavlm-base, wavlm-large, whisper-large-v3, whisper-small, hf:owner/name or a folder."
     )
 
 
@@ -430,3 +450,56 @@ def test_words():
 def test_a_name_that_no_built_in_encoder_has():
     with pytest.raises(KeyError, match="'vowels'"):
         builtin_encoder("vowels")
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_values_of_builtin_encoders_have_names(name):
+    encoder = builtin_encoder(name)
+    assert len(encoder.value_names) == encoder.identity.dim
+    assert len(set(encoder.value_names)) == encoder.identity.dim
+
+
+def test_functionals_are_where_their_names_say():
+    """A rising tone with pauses, so that each named value has one right answer."""
+    rate = 16000
+    time = np.arange(rate) / rate
+    hz = 150 + 50 * time
+    phase = 2 * np.pi * np.cumsum(hz) / rate
+    buzz = sum(np.cos(k * phase) / k for k in range(1, 20)) * 0.1
+    gap = np.zeros(rate // 2)
+    waveform = np.concatenate([buzz, gap, buzz]).astype(np.float32)
+    encoder = builtin_encoder("functionals")
+    found = dict(zip(encoder.value_names, encoder.encode([waveform])[0][0].tolist(), strict=True))
+    assert found["pitch_median"] == pytest.approx(12 * np.log2(1.75), abs=0.3)
+    assert found["pitch_range_10_90"] == pytest.approx(12 * np.log2(195 / 155), abs=0.5)
+    assert found["pitch_peak"] == pytest.approx(12 * np.log2(200 / 175), abs=0.3)
+    assert found["pitch_drift"] > 0
+    assert found["voiced_share"] == pytest.approx(0.8, abs=0.05)
+    assert found["active_share"] == pytest.approx(0.8, abs=0.03)
+    stretches = found["voiced_stretches_per_second"] * found["voiced_stretch_seconds"]
+    assert stretches == pytest.approx(found["voiced_share"], abs=0.01)
+    assert found["energy_median"] == pytest.approx(0, abs=0.1)
+    assert found["periodicity_voiced_mean"] > 0.7
+
+
+def test_egemaps_is_what_opensmile_gives():
+    opensmile = pytest.importorskip("opensmile")
+    rng = np.random.default_rng(5)
+    waveform = rng.normal(0, 0.1, 16000).astype(np.float32)
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    encoder = builtin_encoder("egemaps")
+    (frames,) = encoder.encode([waveform])
+    np.testing.assert_array_equal(frames, smile.process_signal(waveform, 16000).to_numpy())
+    assert encoder.value_names[0] == "F0semitoneFrom27.5Hz_sma3nz_amean"
+    (short,) = encoder.encode([waveform[:100]])
+    np.testing.assert_array_equal(short, np.zeros((1, 88)))
+
+
+def test_egemaps_without_opensmile(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    with pytest.raises(MissingDependency) as caught:
+        builtin_encoder("egemaps")
+    assert str(caught.value) == (
+        "The encoder egemaps needs opensmile, which is not installed. Install it with "
+        'pip install "emocli[opensmile]"; its licence allows research and private use.'
+    )

@@ -1,5 +1,7 @@
 """Vectors of utterances from their frames."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,16 @@ from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import FeatureError
 from emocli.pipeline.features import PooledFrames
 
-IDENTITY = EncoderIdentity(name="e", modality="speech", dim=2)
+ENCODER = SimpleNamespace(
+    identity=EncoderIdentity(name="e", modality="speech", dim=2), value_names=["pitch", "level"]
+)
 
 
 def test_means_and_deviations(rng):
     frames = rng.normal(size=(9, 2)).astype(np.float32)
-    place = PooledFrames(IDENTITY, "mean-sd")
+    place = PooledFrames(ENCODER, "mean-sd")
+    assert place.names == ["pitch_mean", "level_mean", "pitch_sd", "level_sd"]
+    assert PooledFrames(ENCODER, "mean").names == ["pitch", "level"]
     assert place.find("k") is None
     assert place.write("k", frames, "cut").note == "cut"
     assert place.find("k").n_frames == 9
@@ -24,7 +30,7 @@ def test_means_and_deviations(rng):
 
 
 def test_frames_that_have_no_mean():
-    place = PooledFrames(IDENTITY, "mean")
+    place = PooledFrames(ENCODER, "mean")
     assert place.fault(np.zeros((0, 2), np.float32)) == (
         "e gave no frames. Leave the recording out."
     )
@@ -36,7 +42,7 @@ def test_frames_that_have_no_mean():
 
 def test_an_unknown_pooling():
     with pytest.raises(FeatureError) as caught:
-        PooledFrames(IDENTITY, "median")
+        PooledFrames(ENCODER, "median")
     assert str(caught.value) == (
         "Pooling 'median' is unknown, expected one of mean, mean-sd. Choose one of them."
     )

@@ -55,6 +55,21 @@ def test_what_is_written_is_read(tmp_path, frames):
     assert not list((tmp_path / "new/partial").iterdir())
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize("layout", ["C", "Fortran", "transposed", "strided"])
+def test_frames_of_any_memory_layout_are_stored_as_they_are(tmp_path, frames, layout, dtype):
+    lying = {
+        "C": frames,
+        "Fortran": np.asfortranarray(frames),
+        "transposed": np.ascontiguousarray(frames.T).T,
+        "strided": np.repeat(frames, 2, axis=0)[::2],
+    }[layout]
+    folder = SequenceFolder(tmp_path, IDENTITY, dtype)
+    folder.write(KEY, lying)
+    expected = frames.astype(np.float16) if dtype == "fp16" else frames
+    np.testing.assert_array_equal(folder.read(KEY), expected)
+
+
 def test_half_precision_is_off_by_half_a_thousandth(tmp_path, rng):
     frames = (rng.normal(0, 1, (500, 3)) * 10.0 ** rng.integers(-3, 4, (500, 3))).astype("f")
     folder = SequenceFolder(tmp_path, IDENTITY, "fp16")
