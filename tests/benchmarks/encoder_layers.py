@@ -1,6 +1,6 @@
 """Which layer of a frozen encoder tells emotions best.
 
-    python tests/benchmarks/encoder_layers.py whisper-base.pt --corpus corpora/ravdess --layers 0,3,last
+    python tests/benchmarks/encoder_layers.py whisper-base.pt --corpus ravdess --layers 0,3,last
 
 For each layer: UAR of a logistic regression on means and standard deviations of frames, by
 cross-validation over speakers (six folds), on the emotions angry, happy, neutral and sad. The
