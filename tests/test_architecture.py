@@ -14,6 +14,7 @@ PURE = {
     "labels",
     "posteriors",
     "schema",
+    "splits",
     "table",
     "table_writer",
     "transcript",

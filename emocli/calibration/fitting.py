@@ -1,6 +1,6 @@
 """Fitting a calibration, and finding out what it is worth on speakers it has not heard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -17,8 +17,6 @@ from emocli.calibration.vector import VectorScaling
 from emocli.errors import CalibrationError
 from emocli.metrics import calibration as measures
 from emocli.metrics.risk_coverage import aurc
-
-MAX_FOLDS = 10
 
 
 class Map(Protocol):
@@ -103,34 +101,6 @@ def fit(sample: Sample, method: str, rule: SetRule | None = None, seed: int = 0)
     return Fitted(found, LabelSets.fit(probs, second.truth, second.draws, rule))
 
 
-def folds_of(groups: Sequence[str]) -> NDArray[np.intp]:
-    """A fold for each utterance, such that no group is in two of them.
-
-    Up to ten folds; the largest group goes first, each to the fold that has the fewest utterances.
-
-    Args:
-        groups: the speaker of each utterance.
-
-    Returns:
-        Shape (n_utterances,), from 0 to the number of folds - 1.
-    """
-    names, index, counts = np.unique(
-        np.array(groups, dtype=str), return_inverse=True, return_counts=True
-    )
-    size = np.zeros(min(len(names), MAX_FOLDS), dtype=np.intp)
-    fold = np.zeros(len(names), dtype=np.intp)
-    for name in np.argsort(-counts, kind="stable"):
-        fold[name] = size.argmin()
-        size[fold[name]] += counts[name]
-    return fold[index]
-
-
-def random_folds(n_utterances: int, seed: int = 0) -> NDArray[np.intp]:
-    """A random fold for each utterance, of up to ten of equal size; shape (n_utterances,)."""
-    n_folds = max(min(n_utterances, MAX_FOLDS), 1)
-    return np.random.default_rng(seed).permutation(n_utterances) % n_folds
-
-
 @dataclass(frozen=True)
 class Outcome:
     """Calibrated posteriors, and label sets if there are any.
@@ -159,7 +129,7 @@ def held_out(
 
     Args:
         sample: predictions whose truth is known.
-        folds: of each utterance, from `folds_of` or `random_folds`; two or more of them.
+        folds: of each utterance, from `even_folds` or `random_folds`; two or more of them.
         method: a name in `MAPS`.
         rule: which label sets are wanted.
     """

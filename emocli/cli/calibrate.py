@@ -277,6 +277,11 @@ def _warn(report: CalibrationReport, talk: Talk) -> None:
             "The figures after calibration are in-sample, so they flatter. "
             "Give 20 labelled recordings or more."
         )
+    elif report.n_unnamed:
+        talk.warn(
+            f"The speakers of {report.n_unnamed} predictions are not known: each of these was left "
+            f"out by itself, so somebody fitted on may have spoken it."
+        )
     elif report.measured == Measured.RECORDINGS:
         talk.warn(
             "No two speakers are known, so the figures hold for the speakers at hand and flatter "

@@ -35,8 +35,8 @@ def data(
         bool,
         typer.Option(
             "--keep-all",
-            help="Also utterances that are left out by default: those on which listeners did not "
-            "agree (their emotion is unknown), songs, and films.",
+            help="Also utterances that are left out by default: songs, films, and those on which "
+            "listeners did not agree and that have no dimensions. Their emotion is then unknown.",
         ),
     ] = False,
     merge: Annotated[
@@ -123,8 +123,8 @@ def data(
     if name is None or folder is None:
         raise typer.BadParameter("missing argument NAME or DIR; --list names the corpora")
     kind = choose_format(output, form)
-    from emocli.corpora.splits import shares_of
     from emocli.pipeline.corpora import GROUPS, Wanted, read_corpus
+    from emocli.splits import shares_of
 
     if split and (folds or fold):
         raise typer.BadParameter("--split and --folds exclude one another")
@@ -148,7 +148,7 @@ def data(
     )
     place = "" if output == STDIN else os.path.dirname(output)
     found = read_corpus(name, folder, wanted, place)
-    _tell(Talk(quiet, verbose), found)
+    _tell(Talk(quiet, verbose), found, is_dealt=bool(split or (folds and folds.isdecimal())))
     emit(found.table, output, kind, _readable, csv_safe=csv_safe)
     finish(len(found.missing))
 
@@ -174,8 +174,8 @@ def _list() -> None:
     out().print(table)
 
 
-def _tell(talk: Talk, found: "Labels") -> None:
-    """What was found, left out and missed."""
+def _tell(talk: Talk, found: "Labels", *, is_dealt: bool) -> None:
+    """What was found, left out and missed, and whether parts or folds were made anew."""
     for remark in found.remarks:
         talk.say(remark)
     table = found.table
@@ -188,7 +188,8 @@ def _tell(talk: Talk, found: "Labels") -> None:
             talk.say(f"{column}: {_counts(table, column)}.")
     n_unknown = sum(not who for who in table.column("speaker"))
     if n_unknown:
-        talk.say(f"Nobody knows the speakers of {n_unknown} utterances.")
+        alone = " Each was dealt out by itself." if is_dealt else ""
+        talk.say(f"Nobody knows the speakers of {n_unknown} utterances.{alone}")
     if found.about.scale:
         _tell_scale(talk, table, found.about.scale)
     if found.missing:

@@ -46,6 +46,7 @@ from emocli.fusion.trained import (
     reweight,
     trained_table,
 )
+from emocli.splits import named, units
 from emocli.table import PredictionTable
 from emocli.table_io import read_table
 
@@ -177,28 +178,42 @@ def _fitted(
     wanted = method or Method.AUTO
     chosen = choose_method(sides) if wanted == Method.AUTO else wanted
     if chosen == ENTROPY_SELECTION:
-        return _fitted_selection(sides, true_labels(truth, column), talk), None
+        return _fitted_selection(sides, _known_labels(truth, column), talk), None
     speakers = _speakers(truth, sides[0].table)
-    if speakers is not None and len(set(speakers)) < 2:
+    if speakers is not None and len(set(units(speakers))) < 2:
         talk.warn("All rows are of one speaker: rows are held out, and others may be harder.")
         speakers = None
     if chosen == Method.RIDGE:
         fitted = fit_dimensions(sides, truth, speakers)
     else:
-        fitted = fit_labels(sides, true_labels(truth, column), speakers, chosen, options)
-    apart = "rows" if speakers is None else "speakers"
+        fitted = fit_labels(sides, _known_labels(truth, column), speakers, chosen, options)
     talk.say(f"{chosen}: {_fit_told(fitted.report)}")
-    talk.detail(f"Rows that took part are fused by fusers that had not seen their {apart}.")
+    _tell_held_out(speakers, talk)
     return fitted.fuser, fitted.figures
 
 
+def _known_labels(truth: PredictionTable, column: str) -> list[str]:
+    """The label of each row; one without any is nothing to learn from."""
+    return true_labels(truth, column, needs_all=False)
+
+
 def _speakers(*tables: PredictionTable) -> list[str] | None:
-    """Who speaks in each row, None unless it is known of all rows."""
-    for table in tables:
-        speakers: list[str] = table.column("speaker").tolist()
-        if speakers and all(speakers):
-            return speakers
-    return None
+    """Who speaks in each row by the first table that says so; None where nobody is named."""
+    columns = [map(named, table.column("speaker").tolist()) for table in tables]
+    speakers = [next(filter(None, names), "") for names in zip(*columns, strict=True)]
+    return speakers if any(speakers) else None
+
+
+def _tell_held_out(speakers: Sequence[str] | None, talk: Talk) -> None:
+    """What the fusers had not seen by which the rows of the fit are fused."""
+    n_unnamed = 0 if speakers is None else speakers.count("")
+    if n_unnamed:
+        talk.warn(
+            f"No speaker is named for {n_unnamed} of {len(speakers or ())} rows: each of these is "
+            f"held out by itself, so the fuser may have seen who speaks."
+        )
+    apart = "rows" if speakers is None else "speakers"
+    talk.detail(f"Rows that took part are fused by fusers that had not seen their {apart}.")
 
 
 def _for_mix(
@@ -207,7 +222,7 @@ def _for_mix(
     """Posteriors for the class mix that is expected."""
     expected = np.full(len(fuser.labels), 1.0 / len(fuser.labels))
     if prior != UNIFORM:
-        expected = class_mix(true_labels(read_table(prior), column), fuser.labels)
+        expected = class_mix(_known_labels(read_table(prior), column), fuser.labels)
     shifted = reweight(probs, fuser.prior, expected)
     n_changed = int((posteriors.top(shifted) != posteriors.top(probs)).sum())
     before, after = (
@@ -233,7 +248,7 @@ def _fit_told(report: FitReport) -> str:
     if report.n_silent:
         told += f" {report.n_silent} rows without a prediction took no part."
     if report.foreign:
-        counts = ", ".join(f"{name} {count}" for name, count in report.foreign.items())
+        counts = ", ".join(f"{name or 'none'} {n}" for name, n in report.foreign.items())
         told += f" {sum(report.foreign.values())} rows with other labels took no part: {counts}."
     return told
 

@@ -70,9 +70,7 @@ def _part_lines(
     for part in PARTS:
         if not len(examples.parts[part]):
             continue
-        speakers = examples.n_speakers(part)
-        voices = counted(speakers, "speaker") if speakers else "unknown speakers"
-        said = f"{counted(len(examples.parts[part]), 'utterance')}, {voices}"
+        said = f"{counted(len(examples.parts[part]), 'utterance')}, {examples.voices(part)}"
         if class_weights is not None:
             counts = zip(examples.counts(part), examples.names, strict=True)
             said += f": {', '.join(f'{n:,} {name}' for n, name in counts)}"

@@ -1,12 +1,13 @@
 """What a reader of a corpus gives, and what it has to offer for that."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 NO_AGREEMENT = "no agreement"
-"""Why an utterance on whose emotion listeners did not agree is left out."""
+"""Why an utterance on whose emotion listeners did not agree is of no use for emotions."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Labelled:
     sentiment: str = ""
     split: str = ""
     left_out: str = ""
+
+    @property
+    def has_dimensions(self) -> bool:
+        """Whether it has an arousal, a dominance or a valence."""
+        return not all(map(math.isnan, (self.arousal, self.dominance, self.valence)))
 
 
 @dataclass(frozen=True)

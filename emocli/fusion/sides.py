@@ -289,11 +289,16 @@ def align_rows(
     return truth.select(found.right)
 
 
-def true_labels(truth: PredictionTable, column: str) -> list[str]:
-    """The canonical label of each row of a table of truth.
+def true_labels(truth: PredictionTable, column: str, *, needs_all: bool = True) -> list[str]:
+    """The canonical label of each row of a table of truth, ``""`` where it has none.
+
+    Args:
+        truth: a table with the column.
+        column: holds the labels.
+        needs_all: whether a row without a label is an error; if not, a table without any is.
 
     Raises:
-        TableError: no such column, or an empty label.
+        TableError: no such column, or a label is lacking.
     """
     if column not in truth:
         raise TableError(
@@ -302,7 +307,7 @@ def true_labels(truth: PredictionTable, column: str) -> list[str]:
         )
     labels = [stated_label(value) for value in truth[column].tolist()]
     empty = [file for file, label in zip(truth["file"], labels, strict=True) if not label]
-    if empty:
+    if empty and (needs_all or len(empty) == len(labels)):
         raise TableError(
             f"The truth has no {column} for {listing(empty)}, expected a label for every row. "
             f"Fill it in, or leave the row out of all tables."

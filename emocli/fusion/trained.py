@@ -12,13 +12,13 @@ from emocli.errors import TableError
 from emocli.fusion.bayes import Bayes, fit_bayes
 from emocli.fusion.blend import Blend, fit_blend
 from emocli.fusion.features import Input, arrange, block, input_of
-from emocli.fusion.folds import stratified_folds
 from emocli.fusion.fused import FitReport, assemble
 from emocli.fusion.logistic import Logistic, fit_logistic
 from emocli.fusion.ridge import Ridge, fit_ridge
 from emocli.fusion.sides import Side, check_predictions, find_speech_and_text
 from emocli.fusion.stacking import Stacking, fit_stacking
 from emocli.fusion.storage import method_of
+from emocli.splits import stratified_folds, units
 from emocli.table import DIMENSIONS as DIMENSION_COLUMNS
 from emocli.table import PredictionTable, listing
 
@@ -104,7 +104,7 @@ def fit_labels(
     Args:
         sides: aligned sides.
         truth: canonical label of each row.
-        speakers: who speaks in each row; None where unknown.
+        speakers: who speaks in each row, ``""`` where nobody is named; None where nobody is in any.
         method: ``bayes``, ``blend``, ``logistic`` or ``stacking``.
         options: choices of the method.
 
@@ -121,14 +121,15 @@ def fit_labels(
     indices = np.array([labels.index(truth[row]) for row in examples.rows.tolist()], dtype=np.intp)
     _check_counts(indices, labels)
     folds = stratified_folds(indices, examples.speakers)
+    people = None if examples.speakers is None else units(examples.speakers)
     common = (examples.used, indices, labels, examples.inputs, folds)
     fuser: Fuser
     if method == BAYES:
-        fuser, held = fit_bayes(*common, speakers=examples.speakers, temper=options.temper)
+        fuser, held = fit_bayes(*common, speakers=people, temper=options.temper)
     elif method == BLEND:
         fuser, held = fit_blend(
             *common,
-            speakers=examples.speakers,
+            speakers=people,
             criterion=options.criterion,
             temper=options.temper,
         )
@@ -239,7 +240,7 @@ def class_mix(truth: Sequence[str], labels: Sequence[str]) -> NDArray[np.float64
 def _labels_of(sides: Sequence[Side], truth: Sequence[str]) -> tuple[str, ...]:
     """Labels of the first side that knows emotions, else those of the truth."""
     emotional = [side for side in sides if side.labels and not side.is_sentiment]
-    return emotional[0].labels if emotional else tuple(sorted(set(truth)))
+    return emotional[0].labels if emotional else tuple(sorted(set(truth) - {""}))
 
 
 def _gather(

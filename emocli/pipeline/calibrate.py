@@ -16,14 +16,13 @@ from emocli.calibration.fitting import (
     choose,
     figures,
     fit,
-    folds_of,
     held_out,
     outcome,
-    random_folds,
 )
 from emocli.calibration.tables import Calibration, draws_of, labels_of, log_posteriors
 from emocli.errors import CalibrationError
 from emocli.pipeline.pairing import Paired, Pairing, pair
+from emocli.splits import even_folds, named, random_folds, units
 from emocli.table import PredictionTable
 
 AUTO = "auto"
@@ -72,6 +71,7 @@ class CalibrationReport:
         after: figures of calibrated posteriors.
         losses: held-out surprisal of each method in nats, if one was chosen; the best first.
         n_groups: speakers, 0 where they are not known.
+        n_unnamed: predictions whose speaker is not known where others are; each is a group.
         n_silent: rows of the truth without a prediction.
         foreign: count of each true label that the model does not know.
         unseen: labels of the model that are never true.
@@ -83,6 +83,7 @@ class CalibrationReport:
     after: Mapping[str, float]
     losses: Mapping[str, float]
     n_groups: int
+    n_unnamed: int
     n_silent: int
     foreign: Mapping[str, int]
     unseen: tuple[str, ...]
@@ -98,7 +99,8 @@ def fit_calibration(
     """A calibration fitted on all rows, with the figures that it reaches on held-out ones.
 
     Speakers are held out where two or more are known, up to ten groups of them in turn; else
-    recordings. Below 20 rows nothing is held out.
+    recordings. A recording whose speaker is not known is held out by itself. Below 20 rows nothing
+    is held out.
 
     Args:
         table: predictions of one model.
@@ -135,7 +137,8 @@ def fit_calibration(
         before=figures(Outcome(sample.log_probs), sample.truth),
         after=figures(after, sample.truth),
         losses=losses,
-        n_groups=len(set(speakers)) if speakers else 0,
+        n_groups=len(set(speakers) - {""}),
+        n_unnamed=speakers.count(""),
         n_silent=int((~_has_posterior(found, labels, names[0])).sum()),
         foreign=Counter(name for name in found.emotions.tolist() if name and name not in labels),
         unseen=tuple(label for index, label in enumerate(labels) if index not in known),
@@ -174,12 +177,12 @@ def _sample(found: Paired, labels: tuple[str, ...], name: str) -> tuple[Sample, 
 
 
 def _speakers(found: Paired, rows: NDArray[np.intp], column: str) -> list[str]:
-    """The speaker of each utterance; nothing where fewer than two are known."""
+    """The speaker of each utterance, "" where unknown; nothing where fewer than two can be told."""
     given = found.attribute(column)
     if given is None:
         return []
-    names = [name or f"\0{row}" for row, name in zip(rows, given[rows].tolist(), strict=True)]
-    return names if len(set(names)) > 1 and any(given[rows]) else []
+    names = [named(name) for name in given[rows].tolist()]
+    return names if any(names) and len(set(units(names))) > 1 else []
 
 
 def _folds(sample: Sample, speakers: list[str]) -> tuple[Measured, NDArray[np.intp] | None]:
@@ -187,5 +190,5 @@ def _folds(sample: Sample, speakers: list[str]) -> tuple[Measured, NDArray[np.in
     if len(sample) < LEAST_FOR_FOLDS:
         return Measured.ITSELF, None
     if speakers:
-        return Measured.SPEAKERS, folds_of(speakers)
+        return Measured.SPEAKERS, even_folds(units(speakers))
     return Measured.RECORDINGS, random_folds(len(sample))

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from emocli.corpora.protocol import About, Labelled, Selection
+from emocli.corpora.protocol import NO_AGREEMENT, About, Labelled, Selection
 from emocli.corpora.registry import find_corpus, find_root
-from emocli.corpora.splits import (
+from emocli.errors import CorpusError
+from emocli.labels import canonical_label
+from emocli.splits import (
     check_parts,
     fold_groups,
     fold_speakers,
     parts_of_fold,
     split_speakers,
 )
-from emocli.errors import CorpusError
-from emocli.labels import canonical_label
 from emocli.table import PredictionTable, listing
 
 GROUPS = ("session", "speaker")
@@ -28,7 +28,8 @@ class Wanted:
     """What of a corpus is wanted, and in which parts.
 
     Attributes:
-        keep_all: also what readers leave out, such as utterances without agreement.
+        keep_all: also what readers leave out, and the emotion ``unknown`` for utterances without
+            agreement. Else these are kept, without an emotion, where they have dimensions.
         merged: emotions that count as another one.
         protocol: name of a choice of utterances that papers share.
         shares: of train, dev and maybe test, by speaker; empty for the corpus's own split.
@@ -93,6 +94,12 @@ def read_corpus(name: str, folder: Path, wanted: Wanted, place: str = "") -> Lab
             f"{sum(left_out.values())} are left out, which leaves none. Check that the recordings "
             f"are unpacked beside the labels."
         )
+    n_undecided = sum(one.left_out == NO_AGREEMENT and not one.emotion for one in utterances)
+    if n_undecided:
+        remarks.append(
+            f"Listeners agreed on no emotion for {n_undecided} utterances, which are kept without "
+            f"one for their dimensions."
+        )
     if left_out:
         reasons = ", ".join(f"{reason} {n}" for reason, n in left_out.items())
         remarks.append(f"Left out: {reasons}.")
@@ -136,7 +143,13 @@ def _kept(
     kept, left_out = [], Counter[str]()
     for one in utterances:
         emotion = merged.get(one.emotion, one.emotion)
-        if one.left_out and not wanted.keep_all:
+        if (
+            one.left_out == NO_AGREEMENT
+            and one.has_dimensions
+            and not (wanted.keep_all or selection)
+        ):
+            kept.append(replace(one, emotion=""))
+        elif one.left_out and not wanted.keep_all:
             left_out[one.left_out] += 1
         elif selection and emotion not in selection.emotions:
             left_out[emotion] += 1

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 
 from emocli.errors import EmocliError, MissingText, RecipeError
-from emocli.fusion.folds import stratified_folds
 from emocli.models.cross_modal import FlatNetwork
 from emocli.models.devices import choose_device
 from emocli.models.encoders import BUILTIN, FACODEC, FACODEC_FILE, SHORT_NAMES, load_encoder
@@ -38,6 +37,7 @@ from emocli.pipeline.progress import ProgressCallback
 from emocli.pipeline.texts import find_text
 from emocli.pipeline.train import default_cache
 from emocli.pipeline.tuning import choose_precision
+from emocli.splits import stratified_folds
 from emocli.table import PredictionTable, listing
 from emocli.table_io import read_table
 from emocli.training.crossmodal import (
@@ -362,7 +362,7 @@ class _Runs:
             speakers = [examples.speakers[index] for index in train]
             self.folds = stratified_folds(
                 examples.targets[train].astype(np.intp),
-                speakers if all(speakers) else None,
+                speakers,
                 n_folds=prepared.recipe.folds,
                 seed=prepared.recipe.seed,
             )

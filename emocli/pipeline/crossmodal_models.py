@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.fusion.features import POSTERIORS, Input
-from emocli.fusion.folds import stratified_folds
 from emocli.fusion.stacking import Stacking, fit_stacking
 from emocli.fusion.storage import dump_fuser
 from emocli.models.checkpoint import Checkpoint
@@ -30,6 +29,7 @@ from emocli.pipeline.scoring import prediction_row
 from emocli.pipeline.training_curves import figure_name, write_curves
 from emocli.pipeline.tuning_card import data_rows, toml_value
 from emocli.posteriors import softmax
+from emocli.splits import stratified_folds, told_apart
 from emocli.table import PredictionTable
 from emocli.table_io import write_table
 from emocli.training.crossmodal import PREFIX, NetworkRecipe, Source
@@ -139,7 +139,7 @@ def _grow(prepared: Prepared, outcomes: Sequence[Outcome], cards: Sequence[Model
     places = examples.parts[part]
     truth = examples.targets[places].astype(np.intp)
     speakers = [examples.speakers[index] for index in places]
-    folds = stratified_folds(truth, speakers if all(speakers) else None)
+    folds = stratified_folds(truth, speakers)
     blocks = [
         stacked_block(outcome.dev if part == "dev" else outcome.train) for outcome in outcomes
     ]
@@ -208,8 +208,11 @@ def _stack_card(
         best = outcome.history.evaluations[outcome.history.best].figures
         rows.append([outcome.network.name, *(f"{best[key]:.4f}" for key in figures)])
     rows.append(["stack", *(f"{value:.4f}" for value in figures.values())])
+    examples = prepared.examples
+    unheard = told_apart([examples.speakers[index] for index in examples.parts["train"]])
     learned = {
-        "folds": f"outputs for speakers that the networks had not heard ({recipe.folds} folds)",
+        "folds": f"outputs by networks that had not heard the fold at hand; {recipe.folds} folds "
+        f"part {unheard}",
         "dev": "outputs for the development set, so the stack's figures below are flattered",
         "train": "the networks' outputs on their own training data",
     }[recipe.stack_on]

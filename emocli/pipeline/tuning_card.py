@@ -63,8 +63,8 @@ def data_rows(examples: Examples, *, is_dimensional: bool = False) -> list[str]:
     rows = [head, ["---"] * len(head)]
     for part in PARTS:
         if len(examples.parts[part]):
-            speakers = examples.n_speakers(part)
-            row = [part, str(len(examples.parts[part])), str(speakers or "unknown")]
+            voices = examples.voices(part).replace(" speakers", "").replace(" speaker", "")
+            row = [part, str(len(examples.parts[part])), voices]
             if not is_dimensional:
                 row += [str(n) for n in examples.counts(part)]
             rows.append(row)

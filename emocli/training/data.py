@@ -9,6 +9,7 @@ import numpy as np
 
 from emocli.errors import RecipeError
 from emocli.labels import stated_label
+from emocli.splits import folds_by_corpus, named
 from emocli.table import PredictionTable, listing
 from emocli.training.recipe import DataSource, Recipe
 
@@ -22,7 +23,8 @@ class Utterance:
         path: where it is.
         corpus: name of its data source.
         label: canonical.
-        speaker: as the table names them; the same name is the same person in all tables.
+        speaker: as the table names them; the same name is the same person in all tables. ``""``
+            where nobody is named.
     """
 
     file: str
@@ -30,6 +32,11 @@ class Utterance:
     corpus: str
     label: str
     speaker: str
+
+    @property
+    def unit(self) -> str:
+        """What is on one side of a split alone: the speaker, or where none is named the file."""
+        return self.speaker or f"\0{self.file}"
 
 
 @dataclass(frozen=True)
@@ -56,32 +63,27 @@ def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) 
         recipe: names the labels; rows with another label are left out.
 
     Raises:
-        RecipeError: a column is missing, a row has no speaker, or no row has one of the labels.
+        RecipeError: the column of labels is missing, or no row has one of the labels.
     """
-    for column in (source.label_column, source.speaker_column):
-        if column not in table.columns:
-            raise RecipeError(
-                f"{source.table}: no column {column}, expected labels and speakers. "
-                f"Name the columns with label_column and speaker_column in the recipe's data."
-            )
+    if source.label_column not in table.columns:
+        raise RecipeError(
+            f"{source.table}: no column {source.label_column} among {listing(table.columns)}, "
+            f"expected labels. Name their column with label_column in the recipe's data."
+        )
     place = Path(source.table).parent
-    columns = (table.columns[name] for name in ("file", source.label_column, source.speaker_column))
+    names = ("file", source.label_column, source.speaker_column)
+    columns = (table.column(name) for name in names)
     found = []
     for file, label, speaker in zip(*columns, strict=True):
         if stated_label(label) not in recipe.trained_labels:
             continue
-        if not speaker:
-            raise RecipeError(
-                f"{source.table}: {file} has no {source.speaker_column}, expected one, for no "
-                f"speaker may be both in training and in testing. Fill the column."
-            )
         found.append(
             Utterance(
                 file=(place / file).as_posix(),
                 path=Path(table.folder) / file,
                 corpus=source.name,
                 label=stated_label(label),
-                speaker=str(speaker),
+                speaker=named(speaker),
             )
         )
     if not found:
@@ -119,18 +121,20 @@ def cross_validation(utterances: Sequence[Utterance], recipe: Recipe) -> list[Sp
         RecipeError: the recipe asks for no folds, or for more than there are speakers.
     """
     n_folds = recipe.split.folds
-    speakers = sorted({(utterance.corpus, utterance.speaker) for utterance in utterances})
-    if not 2 <= n_folds <= len(speakers):
+    rows = [(utterance.corpus, utterance.unit) for utterance in utterances]
+    n_units = len(set(rows))
+    if not 2 <= n_folds <= n_units:
         raise RecipeError(
-            f"split.folds is {n_folds}, expected between 2 and the {len(speakers)} speakers. "
+            f"split.folds is {n_folds}, expected between 2 and the {n_units} speakers. "
             f"Change the recipe."
         )
-    rng = np.random.default_rng(recipe.seed)
-    order = [speakers[index] for index in rng.permutation(len(speakers))]
-    order.sort(key=lambda pair: pair[0])  # corpus by corpus, shuffled within
-    fold_of = {speaker: rank % n_folds for rank, (_, speaker) in reversed([*enumerate(order)])}
+    folds = folds_by_corpus(rows, n_folds, recipe.seed)
     return [
-        by_speaker(f"fold-{fold + 1}", utterances, {s for s, f in fold_of.items() if f == fold})
+        Split(
+            f"fold-{fold + 1}",
+            tuple(np.flatnonzero(folds != fold).tolist()),
+            tuple(np.flatnonzero(folds == fold).tolist()),
+        )
         for fold in range(n_folds)
     ]
 
@@ -173,7 +177,7 @@ def check_speakers(split: Split, utterances: Sequence[Utterance]) -> None:
         RecipeError: a speaker is.
     """
     train, held_out = (
-        {utterances[index].speaker: utterances[index].file for index in reversed(part)}
+        {utterances[index].unit: utterances[index].file for index in reversed(part)}
         for part in (split.train, split.held_out)
     )
     both = sorted(train.keys() & held_out.keys())

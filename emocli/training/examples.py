@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from emocli.errors import RecipeError
 from emocli.labels import canonical_labels, stated_label
+from emocli.splits import PARTS, held_out_units, named, part_named, units
 from emocli.table import PredictionTable, listing
 
-PARTS = ("train", "dev", "test")
-_NAMES_OF_DEV = {"dev", "development", "val", "valid", "validation"}
 NO_EMOTION = ("", "other", "unknown")
 """Labels of rows on which nobody agreed; left out unless the recipe names them."""
 FIRST_LABELS = (
@@ -110,6 +109,18 @@ class Examples:
     def n_speakers(self, part: str) -> int:
         """Different speakers of a part; 0 if nobody is named."""
         return len({self.speakers[i] for i in self.parts[part]} - {""})
+
+    def voices(self, part: str) -> str:
+        """How many speakers a part has, in words; utterances that name none are counted apart.
+
+        ``"6 speakers"``, ``"6 speakers and 1 unnamed"`` or ``"unknown speakers"``.
+        """
+        n_speakers = self.n_speakers(part)
+        n_unnamed = sum(not self.speakers[i] for i in self.parts[part])
+        if not n_speakers:
+            return "unknown speakers"
+        told = f"{n_speakers} speaker{'' if n_speakers == 1 else 's'}"
+        return f"{told} and {n_unnamed} unnamed" if n_unnamed else told
 
     def counts(self, part: str) -> NDArray[np.intp]:
         """Utterances of each label in a part, shape (n_labels,)."""
@@ -273,7 +284,7 @@ def _dimensions(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth
 
 def _speakers(table: PredictionTable, name: str, recipe: DataRecipe) -> list[str]:
     given = table.columns.get("speaker")
-    speakers = [""] * len(table) if given is None else [str(s or "").strip() for s in given]
+    speakers = [""] * len(table) if given is None else [named(who) for who in given]
     unknown = [str(f) for f, who in zip(table.columns["file"], speakers, strict=True) if not who]
     if unknown and not recipe.allow_unknown_speakers:
         raise RecipeError(
@@ -295,14 +306,8 @@ def _parts(
     who = [speakers[i] for i in kept]
     if "split" not in table.columns:
         return _chosen_parts(name, recipe, who)
-    given = [str(table.columns["split"][i] or "").strip().casefold() for i in kept]
-    part_of = [
-        "train" if part.startswith("train")
-        else "test" if part.startswith("test")
-        else "dev" if part in _NAMES_OF_DEV
-        else ""
-        for part in given
-    ]  # fmt: skip
+    given = [str(table.columns["split"][i] or "").strip() for i in kept]
+    part_of = [part_named(part).rstrip("0123456789") for part in given]
     strange = sorted({given[i] for i, part in enumerate(part_of) if not part})
     if strange:
         raise RecipeError(
@@ -336,19 +341,15 @@ def _check_speakers(
 def _chosen_parts(
     name: str, recipe: DataRecipe, speakers: Sequence[str]
 ) -> dict[str, NDArray[np.intp]]:
-    """Development speakers by seed; utterances where nobody is known."""
-    # A row without a speaker is a speaker of its own.
-    units = [who or f"\0{place}" for place, who in enumerate(speakers)]
-    names = sorted(set(units))
-    if len(names) < 2:
+    """Development speakers by seed."""
+    rows = units(speakers)
+    if len(set(rows)) < 2:
         raise RecipeError(
             f"{name}: only one speaker, expected two or more so that development has one of its "
             f"own. Add a column split, or more speakers."
         )
-    rng = np.random.default_rng([recipe.seed, len(names)])
-    n_dev = min(max(1, round(recipe.dev_share * len(names))), len(names) - 1)
-    chosen = {names[i] for i in rng.permutation(len(names))[:n_dev]}
-    is_dev = np.array([unit in chosen for unit in units], dtype=bool)
+    chosen = held_out_units(rows, recipe.dev_share, recipe.seed)
+    is_dev = np.array([row in chosen for row in rows], dtype=bool)
     nobody = np.empty(0, dtype=np.intp)
     return {"train": np.flatnonzero(~is_dev), "dev": np.flatnonzero(is_dev), "test": nobody}
 

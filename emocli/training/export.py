@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from emocli.networks.compact import CompactNetwork
+from emocli.splits import told_apart
 from emocli.training.data import Utterance
 from emocli.training.recipe import Recipe
 
@@ -93,10 +94,13 @@ def card(recipe: Recipe, utterances: Sequence[Utterance], figures: Mapping[str, 
     for source in recipe.data:
         own = [utterance for utterance in utterances if utterance.corpus == source.name]
         counts = ", ".join(f"{n} {label}" for label, n in Counter(u.label for u in own).items())
-        n_speakers = len({utterance.speaker for utterance in own})
-        lines.append(f"| {source.name} | {len(own)} | {n_speakers} | {counts} |")
+        n_unnamed = sum(not utterance.speaker for utterance in own)
+        voices = str(len({utterance.speaker for utterance in own} - {""}))
+        voices += f" and {n_unnamed} unnamed" if n_unnamed else ""
+        lines.append(f"| {source.name} | {len(own)} | {voices} | {counts} |")
     if figures:
-        lines += ["", "## Measured on speakers it had not heard", ""]
+        apart = told_apart([utterance.speaker for utterance in utterances])
+        lines += ["", f"## Measured on {apart} that it had not heard", ""]
         lines += [f"- {what}: {value:.3f}" for what, value in figures.items()]
     if recipe.notes:
         lines += ["", recipe.notes.strip()]

@@ -21,13 +21,12 @@ from emocli.calibration.fitting import (
     choose,
     figures,
     fit,
-    folds_of,
     held_out,
     outcome,
-    random_folds,
 )
 from emocli.calibration.tables import draws_of, log_posteriors
 from emocli.fusion.sides import align_truth
+from emocli.splits import even_folds, random_folds
 from emocli.table_io import read_table
 
 DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -97,7 +96,7 @@ def main() -> None:
     pairs = list(zip(folds, val, both, speakers, strict=True))
 
     say("Choosing the method: NLL on held-out speakers of train + val, by fold")
-    losses = [choose(all_, folds_of(names)) for _, _, all_, names in pairs]
+    losses = [choose(all_, even_folds(names)) for _, _, all_, names in pairs]
     for method in MAPS:
         each = [loss[method] for loss in losses]
         say(f"  {method:<24}" + "".join(f"{x:9.4f}" for x in [*each, np.mean(each)]))

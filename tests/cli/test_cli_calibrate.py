@@ -91,6 +91,21 @@ def test_without_speakers_recordings_are_held_out_and_auto_takes_the_mean(folder
     )
 
 
+def test_rows_without_a_speaker_are_left_out_by_themselves_and_that_is_said(folder):
+    truth = (folder / "truth.csv").read_text()
+    (folder / "truth.csv").write_text(truth.replace(",s0\n", ",Unknown\n", 2))
+    done = fit("--method", "temperature", "-o", "cal.json")
+    lines = done.stderr.splitlines()
+    assert lines[:2] == [
+        "temperature calibration, fitted on 120 predictions of 6 speakers.",
+        "After calibration measured on speakers that were left out:",
+    ]
+    assert lines[-1] == (
+        "warning: The speakers of 2 predictions are not known: each of these was left out by "
+        "itself, so somebody fitted on may have spoken it."
+    )
+
+
 def test_few_rows_are_measured_in_sample_and_that_is_said(folder):
     write_tables(folder, n=12)
     done = fit("--method", "temperature", "-o", "cal.json")

@@ -43,10 +43,11 @@ def test_a_table_of_msp_podcast(folder):
     done = run("msp-podcast", "podcast", "-o", "labels.csv")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == (
-        "Left out: no agreement 1.\n"
-        "3 utterances of 2 speakers: angry 1, contempt 1, neutral 1.\n"
-        "split: dev 1, test1 1, train 1.\n"
-        "Nobody knows the speakers of 1 utterances.\n"
+        "Listeners agreed on no emotion for 1 utterances, which are kept without one for their "
+        "dimensions.\n"
+        "4 utterances of 2 speakers: angry 1, contempt 1, neutral 1, none 1.\n"
+        "split: dev 2, test1 1, train 1.\n"
+        "Nobody knows the speakers of 2 utterances.\n"
         "arousal, dominance and valence: on a scale from 1 to 7; emocli train takes --set "
         "'dimension_range=[1, 7]'.\n"
     )
@@ -86,7 +87,19 @@ def test_missing_recordings_are_named_and_the_status_is_3(folder):
         3,
         "warning: Labels name what is not there and has no row: MSP-PODCAST_0001_0008.wav.\n",
     )
-    assert len(rows_of((folder / "labels.csv").read_text())) == 2
+    assert len(rows_of((folder / "labels.csv").read_text())) == 3
+
+
+def test_parts_of_msp_podcast_for_unknown_speakers_and_older_releases(folder):
+    corpus_trees.podcast(folder / "podcast")
+    labels = folder / "podcast/Labels/labels_consensus.csv"
+    labels.write_text(labels.read_text().replace("Development", "Validation"))
+    assert "split: dev 2, test1 1, train 1." in run("msp-podcast", "podcast").stderr
+    done = run("msp-podcast", "podcast", "--split", "0.4,0.3,0.3", "-o", "labels.csv")
+    assert "Nobody knows the speakers of 2 utterances. Each was dealt out by itself." in done.stderr
+    assert {row["split"] for row in rows_of((folder / "labels.csv").read_text())} == {
+        "train", "dev", "test",
+    }  # fmt: skip
 
 
 def test_no_recording_at_all_is_an_error(folder):
@@ -126,9 +139,9 @@ def test_the_5531_protocol_of_iemocap(folder):
 def test_excited_is_merged_on_request(folder):
     corpus_trees.iemocap(folder)
     emotions = [row["emotion"] for row in rows_of(run("iemocap", ".", "-q").stdout)]
-    assert emotions[:4] == ["neutral", "excited", "frustrated", "sad"]
+    assert emotions[:5] == ["neutral", "excited", "", "frustrated", "sad"]
     merged = rows_of(run("iemocap", ".", "-q", "--merge", "exc=happy").stdout)
-    assert [row["emotion"] for row in merged][:4] == ["neutral", "happy", "frustrated", "sad"]
+    assert [row["emotion"] for row in merged][1] == "happy"
     done = run("iemocap", ".", "--merge", "calm=neutral")
     assert done.stderr == (
         "emocli: --merge names calm, which nobody is, expected one of excited, frustrated, "

@@ -242,6 +242,37 @@ def test_speakers_may_be_unknown(corpus):
     assert "fusers that had not seen their rows." in done.stderr
 
 
+@pytest.mark.parametrize("written", ["", "Unknown", "nan"])
+@pytest.mark.parametrize("method", ["blend", "logistic", "ridge"])
+def test_one_row_without_a_speaker_costs_nobody_else_their_separation(corpus, written, method):
+    truth = (corpus / "truth.csv").read_text()
+    lines = [line.replace(",s0,", f",{written},", 1) if line.startswith("5.wav") else line
+             for line in truth.splitlines()]  # fmt: skip
+    (corpus / "truth.csv").write_text("\n".join(lines) + "\n")
+    done = run("speech.csv", "text.csv", "--method", method, "--fit", "truth.csv", "-v")
+    assert done.stderr == (
+        f"{method}: Fitted on 40 rows.\n"
+        "warning: No speaker is named for 1 of 40 rows: each of these is held out by itself, so "
+        "the fuser may have seen who speaks.\n"
+        "Rows that took part are fused by fusers that had not seen their speakers.\n"
+    )
+
+
+def test_rows_without_a_label_take_no_part_in_a_fit(corpus):
+    truth = (corpus / "truth.csv").read_text()
+    (corpus / "truth.csv").write_text(truth.replace("\n5.wav,happy,", "\n5.wav,nan,"))
+    done = run("speech.csv", "text.csv", "--fit", "truth.csv")
+    assert done.stderr == (
+        "blend: Fitted on 39 rows. 1 rows with other labels took no part: none 1.\n"
+    )
+    empty = "\n".join(",".join([line.split(",")[0], "", "s"]) for line in truth.splitlines()[1:])
+    (corpus / "truth.csv").write_text(f"file,emotion,speaker\n{empty}\n")
+    assert refused("speech.csv", "text.csv", "--fit", "truth.csv").endswith(
+        "and 30 more, expected a label for every row. Fill it in, or leave the row out of all "
+        "tables."
+    )
+
+
 @pytest.mark.parametrize("method", ["logistic", "ridge", "bayes", "blend"])
 def test_every_fuser_is_kept_and_used_again(corpus, method):
     options = ["--balanced", "--select-by", "macro-f1", "--temper", "0.5"]

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from emocli.calibration.conformal import LabelSets, SetRule, finite_sample_quantile
 from emocli.calibration.disagreement import disagreement
-from emocli.calibration.fitting import MAPS, folds_of
+from emocli.calibration.fitting import MAPS
 from emocli.calibration.storage import dump_calibration, load_calibration
 from emocli.calibration.tables import Calibration
 from emocli.calibration.uncertainty import uncertainty
 from emocli.posteriors import log_softmax, top
+from emocli.splits import even_folds
 
 seeds = st.integers(0, 10_000)
 sizes = st.tuples(st.integers(5, 60), st.integers(2, 6))
@@ -99,7 +100,7 @@ def test_uncertainty_splits_and_disagreement_is_bounded(seed, n_draws, n_labels)
 @settings(max_examples=50, deadline=None)
 @given(names=st.lists(st.sampled_from("abcdefghijklmnop"), min_size=1, max_size=80))
 def test_folds_partition_speakers(names):
-    folds = folds_of(names)
+    folds = even_folds(names)
     assert len({(name, fold) for name, fold in zip(names, folds, strict=True)}) == len(set(names))
     assert sorted(set(folds.tolist())) == list(range(min(len(set(names)), 10)))
 

@@ -12,14 +12,13 @@ from emocli.calibration.fitting import (
     choose,
     figures,
     fit,
-    folds_of,
     held_out,
     outcome,
-    random_folds,
 )
 from emocli.calibration.temperature import Temperature
 from emocli.errors import CalibrationError
 from emocli.posteriors import log_softmax
+from emocli.splits import even_folds, random_folds
 
 
 @pytest.fixture
@@ -31,12 +30,12 @@ def sample(rng):
 
 def test_no_speaker_is_in_two_folds_and_folds_are_even():
     groups = [name for name, n in zip("abcdefghijklm", range(1, 14), strict=True) for _ in range(n)]
-    folds = folds_of(groups)
+    folds = even_folds(groups)
     assert len(set(folds.tolist())) == 10
     for name in set(groups):
         assert len({fold for fold, group in zip(folds, groups, strict=True) if group == name}) == 1
     assert np.bincount(folds).max() - np.bincount(folds).min() <= 9
-    assert folds_of(["x", "y", "x"]).tolist() == [0, 1, 0]
+    assert even_folds(["x", "y", "x"]).tolist() == [0, 1, 0]
 
 
 def test_random_folds_are_even():

@@ -9,11 +9,11 @@ from emocli.errors import FuserError
 from emocli.fusion.bayes import fit_bayes
 from emocli.fusion.blend import FEWEST, LARGEST, N_ERRORS, find_discount, fit_blend
 from emocli.fusion.features import POSTERIORS, TOP_SENTIMENT, Input
-from emocli.fusion.folds import stratified_folds
 from emocli.fusion.logistic import fit_logistic
 from emocli.fusion.sides import Side
 from emocli.fusion.trained import FitOptions, apply_fuser, fit_labels
 from emocli.labels import SENTIMENTS
+from emocli.splits import stratified_folds
 from emocli.table import PredictionTable
 
 LABELS = ("angry", "happy", "neutral", "sad")

@@ -18,7 +18,6 @@ from emocli.fusion.features import (
     block,
     input_of,
 )
-from emocli.fusion.folds import stratified_folds
 from emocli.fusion.logistic import fit_logistic
 from emocli.fusion.ridge import fit_ridge
 from emocli.fusion.scaling import C_GRID, Scaler
@@ -36,6 +35,7 @@ from emocli.fusion.trained import (
     trained_table,
 )
 from emocli.labels import SENTIMENTS
+from emocli.splits import stratified_folds
 from emocli.table import PredictionTable
 
 LABELS = ("angry", "happy", "neutral", "sad")

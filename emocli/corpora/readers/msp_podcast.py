@@ -7,13 +7,14 @@ Source: Lotfian and Busso, IEEE Transactions on Affective Computing 10(4), 2019;
 releases 1.11 and 1.12.
 """
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from emocli.corpora.files import by_stem, check_once, figure, meaning, read_text, recordings
 from emocli.corpora.files import table_rows as rows_of
 from emocli.corpora.protocol import NO_AGREEMENT, About, Labelled, Reading
+from emocli.splits import named, part_named
 
 EMOTIONS = {
     "A": "angry",
@@ -29,13 +30,8 @@ EMOTIONS = {
     "": "",
 }
 GENDERS = {"Female": "f", "Male": "m", "Unknown": "", "": ""}
-SPLITS = {
-    "Train": "train",
-    "Development": "dev",
-    "Test1": "test1",
-    "Test2": "test2",
-    "Test3": "test3",
-}
+SPLITS = ("Train", "Development", "Test1", "Test2", "Test3")
+"""Parts as the present releases name them; to 1.8 at least, Development is Validation."""
 LOWEST, HIGHEST = 1.0, 7.0
 TABLES = ("labels_consensus.csv", "labels_concensus.csv")  # early releases have a slip of the pen
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Gender", "Split_Set")
@@ -55,24 +51,25 @@ def label(row: Mapping[str, str], where: str, path: Path, text: str) -> Labelled
         CorpusError: a code is not in use, or a number is none.
     """
     emotion = meaning(row["EmoClass"], EMOTIONS, "EmoClass", where)
-    speaker = row["SpkrID"]
+    speaker = named(row["SpkrID"])
     arousal, dominance, valence = (
         figure(row[name], name, where) for name in ("EmoAct", "EmoDom", "EmoVal")
     )
-    has_none = not emotion and all(map(math.isnan, (arousal, dominance, valence)))
-    return Labelled(
+    labelled = Labelled(
         path,
         emotion,
-        speaker="" if speaker in ("", "Unknown") else f"msp-podcast-{speaker}",
+        speaker=speaker and f"msp-podcast-{speaker}",
         gender=meaning(row["Gender"], GENDERS, "Gender", where),
         language="en",
         text=text,
         arousal=arousal,
         dominance=dominance,
         valence=valence,
-        split=meaning(row["Split_Set"], SPLITS, "Split_Set", where),
-        left_out="no label" if has_none else NO_AGREEMENT if emotion == "unknown" else "",
+        split=_part(row["Split_Set"], where),
+        left_out=NO_AGREEMENT if emotion == "unknown" else "",
     )
+    has_none = not emotion and not labelled.has_dimensions
+    return replace(labelled, left_out="no label") if has_none else labelled
 
 
 class MspPodcast:
@@ -111,6 +108,10 @@ class MspPodcast:
         missing = tuple(row["FileName"] for _, row, stem in rows if stem not in audio)
         remark = () if texts else (f"No Transcripts in {folder}, so the texts are not known.",)
         return Reading(utterances, missing, remark)
+
+
+def _part(code: str, where: str) -> str:
+    return part_named(code) or meaning(code, dict.fromkeys(SPLITS, ""), "Split_Set", where)
 
 
 def _table(folder: Path) -> Path | None:

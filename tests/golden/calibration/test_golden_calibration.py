@@ -10,11 +10,11 @@ from emocli.calibration.fitting import (
     choose,
     figures,
     fit,
-    folds_of,
     outcome,
 )
 from emocli.calibration.tables import log_posteriors
 from emocli.fusion.sides import align_truth
+from emocli.splits import even_folds
 from emocli.table_io import read_table
 
 FOLDS = (0, 2, 4, 6, 8)
@@ -69,6 +69,6 @@ def test_held_out_speakers_of_train_and_val_choose_the_mean(folds):
             np.concatenate([train.truth, val.truth]),
             np.concatenate([train.draws, val.draws]),
         )
-        losses.append(choose(both, folds_of([*first, *second])))
+        losses.append(choose(both, even_folds([*first, *second])))
     means = {method: np.mean([one[method] for one in losses]) for method in MAPS}
     assert min(means, key=means.get) == "mean"
