@@ -10,7 +10,7 @@ import soundfile
 
 from emocli.audio import voice_activity
 from emocli.errors import ModelError
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 
 LABELS = ("angry", "happy", "neutral", "sad")
 
@@ -19,7 +19,7 @@ needs_silero = pytest.mark.skipif(
 )
 
 
-class FakeRecognizer:
+class FakeRecognizer(Recognizer):
     """A speech model whose logits are statistics of the waveform.
 
     The logits are the level, the share of sign changes, zero, and minus the level. A waveform
@@ -45,7 +45,7 @@ class FakeRecognizer:
         return values[: len(self.card.outputs)]
 
 
-class FakeTextRecognizer:
+class FakeTextRecognizer(Recognizer):
     """A text model that counts words of joy and anger."""
 
     def __init__(self, **card: Any) -> None:

@@ -29,6 +29,16 @@ class DType(StrEnum):
     FP16 = "fp16"
 
 
+class PredictionDType(StrEnum):
+    """Number formats of a model that predicts."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FAST = "fast"
+
+
 class Engine(StrEnum):
     """What multiplies the matrices of a model."""
 
@@ -124,6 +134,17 @@ DTypeOption = Annotated[
         "--dtype",
         envvar="EMOCLI_DTYPE",
         help="Number format of the model.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
+PredictionDTypeOption = Annotated[
+    PredictionDType,
+    typer.Option(
+        "--dtype",
+        envvar="EMOCLI_DTYPE",
+        help="Number format of the model. auto is fp32 on a CPU, and bf16 for speech on a GPU that "
+        "has units for it; fast takes the quicker of the two. Others than fp32 stand in column "
+        "model.",
         rich_help_panel=MACHINE_PANEL,
     ),
 ]

@@ -1,18 +1,19 @@
 """``emocli predict``: recordings or transcripts in, a table of emotions out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from emocli.cli import confidence, options, resuming, timeline
 from emocli.cli.cautions import Cautions
 from emocli.cli.console import Talk, complain, emit, finish
-from emocli.cli.options import DType, Engine, batch_size_of
+from emocli.cli.options import Engine, PredictionDType, batch_size_of
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
+from emocli.models.protocol import LoadOptions
 from emocli.pipeline.cluster import Cluster, predict_on_cluster
 from emocli.pipeline.journal import Journal
 from emocli.pipeline.predict import (
@@ -58,7 +59,7 @@ def predict(
     shard: resuming.ShardOption = None,
     cluster: resuming.ClusterOption = None,
     device: options.Device = "auto",
-    dtype: options.DTypeOption = DType.AUTO,
+    dtype: options.PredictionDTypeOption = PredictionDType.AUTO,
     engine: options.EngineOption = Engine.AUTO,
     batch_size: options.BatchSize = "auto",
     offline: options.Offline = False,
@@ -103,16 +104,16 @@ def predict(
         abstain_above,
         abstain_below,
     )
-    loading: dict[str, Any] = {
-        "device": device,
-        "dtype": dtype.value,
-        "engine": engine.value,
-        "batch_size": size,
-        "offline": offline,
-        "mc_dropout": mc_dropout,
-    }
+    loading = LoadOptions(
+        device=device,
+        dtype=dtype.value,
+        engine=engine.value,
+        batch_size=size,
+        offline=offline,
+        mc_dropout=mc_dropout,
+    )
     # With a pipe first, for the command before it may be at work for hours.
-    early = load_recognizers(model, **loading) if STDIN in paths else None
+    early = load_recognizers(model, loading) if STDIN in paths else None
     inputs = gather_inputs(paths, speakers, device=device)
     for sentence in inputs.remarks:
         talk.say(sentence)
@@ -121,19 +122,18 @@ def predict(
     inputs = resuming.part_of(inputs, shard)
     files = (one.file for one in inputs.utterances)
     places = timeline.track_places(files, output, kind, len(set(model)))
-    recognizers = early or load_recognizers(model, **loading)
+    recognizers = early or load_recognizers(model, loading)
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
-        if doubt := getattr(recognizer, "engine_remark", ""):
-            talk.warn(doubt)
+        if recognizer.engine_remark:
+            talk.warn(recognizer.engine_remark)
     timeline.check_labels([recognizer.card for recognizer in recognizers], kind)
     chosen = PredictOptions(
         windows or segments, window, hop, size, n_processes=count_cores(), voice=voice
     )
     run = PredictionRun(inputs, recognizers, chosen, shaping)
     if found:
-        whole = {"model": model, **loading}
-        _scatter(run, found, output, whole, talk, overwrite=not resume)
+        _scatter(run, found, output, model, loading, talk, overwrite=not resume)
         return
     watch = Cautions()
     by_row = kind in FORMATS and not chosen.windows
@@ -189,7 +189,8 @@ def _scatter(
     run: PredictionRun,
     cluster: Cluster,
     output: str,
-    loading: Mapping[str, Any],
+    model: Sequence[str],
+    loading: LoadOptions,
     talk: Talk,
     *,
     overwrite: bool,
@@ -199,7 +200,13 @@ def _scatter(
     n_failed = 0
     with shown(talk, "recordings") as progress:
         for table in predict_on_cluster(
-            run, cluster, output, loading=loading, overwrite=overwrite, progress=progress
+            run,
+            cluster,
+            output,
+            model=model,
+            loading=loading,
+            overwrite=overwrite,
+            progress=progress,
         ):
             n_failed += int(table.failed.sum())
             errors = [one for one in table.column("error").tolist() if one]

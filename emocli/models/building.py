@@ -107,6 +107,36 @@ def fill(kind: Any, config: Any, tensors: Mapping[str, Tensor], **options: Any) 
     return network.eval()
 
 
+def place_network(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Put a network on a device to predict in a number format.
+
+    Only the library's model inside a classifier is changed to it. What comes behind, pooling and
+    head, takes its states in fp32, for it costs no time and decides most of the digits.
+
+    Returns:
+        The network itself.
+    """
+    bodies = [part for part in module.children() if isinstance(part, transformers.PreTrainedModel)]
+    module.to(device=device, dtype=torch.float32 if bodies else dtype).eval()
+    if dtype != torch.float32:
+        for body in bodies:
+            nn.Module.to(body, dtype)  # the library wraps its own, and nothing here is quantised
+            body.register_forward_hook(_give_fp32)
+    return module
+
+
+def _give_fp32(_module: nn.Module, _given: Any, output: Any) -> Any:
+    """The states that a model gives, in fp32."""
+    if isinstance(output, Tensor):
+        return output.float() if output.is_floating_point() else output
+    if isinstance(output, dict):  # the library's ModelOutput is one
+        parts = {key: _give_fp32(_module, _given, value) for key, value in output.items()}
+        return type(output)(**parts)
+    if isinstance(output, tuple):
+        return tuple(_give_fp32(_module, _given, value) for value in output)
+    return output
+
+
 @contextmanager
 def _sense(checkpoint: Checkpoint) -> Iterator[None]:
     """Turn what the library says about a senseless configuration into one sentence."""

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
 
 from emocli.errors import ModelError
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 from emocli.networks.compact import CompactConfig, CompactNetwork
 from emocli.table import listing
 
@@ -23,28 +22,19 @@ BATCH_SAMPLES = 32 * 48_000
 MIN_SECONDS = 0.1
 
 
-class CompactRecognizer:
+class CompactRecognizer(Recognizer):
     """A compact network behind the protocol of `emocli.models.protocol`.
 
     Args:
         card: what the model is.
         network: with its weights.
-
-    Attributes:
-        card: what the model is.
-        one_core: it is too small for more than one core; others are best used by more processes.
     """
 
     one_core = True
 
     def __init__(self, card: ModelCard, network: CompactNetwork) -> None:
         self.card = card
-        self._network = network.eval()
-
-    @property
-    def module(self) -> nn.Module:
-        """The network itself."""
-        return self._network
+        self.module = network.eval()
 
     def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, 4 or as many labels as there are).
@@ -59,7 +49,7 @@ class CompactRecognizer:
         for part in _batches([len(waveform) for waveform in utterances]):
             waveforms = [torch.from_numpy(np.ascontiguousarray(utterances[i])) for i in part]
             with torch.inference_mode(), _one_thread():
-                found[part] = self._network(waveforms).numpy()
+                found[part] = self.module(waveforms).numpy()
         return found
 
 

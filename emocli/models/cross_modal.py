@@ -22,8 +22,9 @@ from emocli.fusion.storage import load_fuser
 from emocli.labels import canonical_labels
 from emocli.models.batching import plan_batches
 from emocli.models.checkpoint import Checkpoint, match_names
+from emocli.models.devices import FAST
 from emocli.models.encoders import Encoder, content_hash, load_encoder
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import LoadOptions, ModelCard, Recognizer
 from emocli.models.registry import MULTIMODAL, STACK_FILE
 from emocli.networks.cross_modal import CrossModalConfig, CrossModalNetwork
 from emocli.posteriors import log_softmax
@@ -177,12 +178,10 @@ class Encoders:
         )
 
 
-class CrossModalRecognizer:
+class CrossModalRecognizer(Recognizer):
     """A network on frozen encoders, for recordings with their texts.
 
     Attributes:
-        card: what the model is.
-        module: the network.
         encoders: of its inputs, in their order.
 
     Args:
@@ -198,16 +197,8 @@ class CrossModalRecognizer:
     ) -> None:
         self.card, self.module, self.encoders = card, module, tuple(encoders)
         self._group_sizes = tuple(group_sizes or [1] * len(self.encoders))
-
-    @property
-    def needs_text(self) -> bool:
-        """Whether it reads what is said."""
-        return any(one.identity.modality == "text" for one in self.encoders)
-
-    @property
-    def max_seconds(self) -> float:
-        """Longest recording that its encoders take; 0 for any."""
-        return shortest_limit(self.encoders)
+        self.needs_text = any(one.identity.modality == "text" for one in self.encoders)
+        self.max_seconds = shortest_limit(self.encoders)
 
     def logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
         """Logits of utterances, shape (n_utterances, n_labels); see `Recognizer.logits`."""
@@ -228,11 +219,10 @@ class CrossModalRecognizer:
         return remarks_of(self.encoders, utterances)
 
 
-class StackRecognizer:
+class StackRecognizer(Recognizer):
     """Networks and the forests that were grown on their outputs.
 
     Attributes:
-        card: what the model is.
         members: the networks, in the order of the forests' features.
         fuser: the forests.
     """
@@ -244,16 +234,8 @@ class StackRecognizer:
         self._encoders = tuple(
             {one.identity.key: one for member in members for one in member.encoders}.values()
         )
-
-    @property
-    def needs_text(self) -> bool:
-        """Whether one of the networks reads what is said."""
-        return any(member.needs_text for member in self.members)
-
-    @property
-    def max_seconds(self) -> float:
-        """Longest recording that all encoders take; 0 for any."""
-        return shortest_limit(self._encoders)
+        self.needs_text = any(member.needs_text for member in self.members)
+        self.max_seconds = shortest_limit(self._encoders)
 
     def logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
         """Logarithms of the forests' mean votes, shape (n_utterances, n_labels)."""
@@ -346,7 +328,7 @@ def sampling_rate_of(identities: Sequence[Mapping[str, Any]], name: str) -> int:
 
 
 def load_cross_modal(
-    checkpoint: Checkpoint, device: str, dtype: str, *, batch_size: int | None, offline: bool
+    checkpoint: Checkpoint, options: LoadOptions
 ) -> CrossModalRecognizer | StackRecognizer:
     """The network or stack of a folder, with its encoders.
 
@@ -354,10 +336,11 @@ def load_cross_modal(
         ModelError: the folder is damaged, or an encoder is not the one of the training.
         ModelUnavailable: an encoder is not on this machine and could not be fetched.
     """
-    encoders = Encoders(device, dtype, batch_size, offline=offline)
+    dtype = "auto" if options.dtype == FAST else options.dtype  # encoders are as in training
+    encoders = Encoders(options.device, dtype, options.batch_size, offline=options.offline)
     if checkpoint.config["model_type"] == STACK_TYPE:
-        return _load_stack(checkpoint, device, encoders)
-    return _load_network(checkpoint, device, encoders)
+        return _load_stack(checkpoint, options.device, encoders)
+    return _load_network(checkpoint, options.device, encoders)
 
 
 def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> CrossModalRecognizer:

@@ -4,7 +4,6 @@ A network that was trained with dropout and keeps it on gives a different answer
 How far the answers lie apart tells what the network does not know (Gal & Ghahramani 2016).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.errors import ModelError
-from emocli.models.protocol import ModelCard, Recognizer
+from emocli.models.protocol import Recognizer
 
 
-class DropoutDraws:
+class DropoutDraws(Recognizer):
     """A recognizer that answers ``n_draws`` times with its dropout layers switched on.
 
     Each draw leaves out the same parts for every utterance, and utterances go through the network
@@ -26,11 +25,6 @@ class DropoutDraws:
         recognizer: a model on torch with dropout layers.
         n_draws: how many answers, at least 2.
         seed: of the first draw; the others count on from it.
-
-    Attributes:
-        card: what the model is.
-        n_draws: how many answers it gives.
-        pool_seconds: of audio that it is best given at once.
 
     Raises:
         ModelError: the model has no dropout, gives dimensions, or fewer than two draws are asked.
@@ -48,15 +42,16 @@ class DropoutDraws:
                 f"{card.identifier} gives {', '.join(card.dimensions)}, expected labels for "
                 f"--mc-dropout. Leave it out, or choose a model of emotions."
             )
-        self._layers = _dropout_layers(getattr(recognizer, "module", None))
+        self._layers = _dropout_layers(recognizer.module)
         if not self._layers:
             raise ModelError(
                 f"{card.identifier} has no dropout layers, expected some for --mc-dropout. "
                 f"Leave it out, or fuse several checkpoints instead."
             )
-        self.card: ModelCard = card
+        self.card, self.module = card, recognizer.module
+        self.engine = recognizer.engine
         self._recognizer, self.n_draws, self._seed = recognizer, n_draws, seed
-        self.pool_seconds: float = getattr(recognizer, "pool_seconds", math.inf) / n_draws
+        self.pool_seconds = recognizer.pool_seconds / n_draws
 
     def logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, n_draws, n_labels); see `Recognizer.logits`."""
@@ -69,8 +64,7 @@ class DropoutDraws:
 
     def remarks(self, utterances: Sequence[Any]) -> list[str]:
         """The remarks of the model itself."""
-        own = getattr(self._recognizer, "remarks", None)
-        return own(utterances) if own is not None else [""] * len(utterances)
+        return self._recognizer.remarks(utterances)
 
     def _answer(self, utterance: Any, seed: int) -> NDArray[np.float64]:
         import torch

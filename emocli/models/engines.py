@@ -3,7 +3,6 @@
 import importlib.util
 
 from emocli.errors import MissingDependency, ModelError
-from emocli.models.devices import cpu_has_bf16
 
 ENGINES = ("auto", "torch", "openvino")
 
@@ -11,8 +10,9 @@ ENGINES = ("auto", "torch", "openvino")
 def choose_engine(name: str, *, device: str, dtype: str, fits: bool) -> str:
     """``"torch"`` or ``"openvino"``.
 
-    ``auto`` is OpenVINO for networks on waveforms on a CPU where it is installed: who installs it
-    wants it. Each model is converted once and that is kept. Everything else runs on torch.
+    ``auto`` is OpenVINO for networks on waveforms in fp32 on a CPU where it is installed: who
+    installs it wants it. Each model is converted once and that is kept. Everything else runs on
+    torch, bf16 too, for OpenVINO would compute the head in it as well.
 
     Args:
         name: one of `ENGINES`.
@@ -37,16 +37,11 @@ def choose_engine(name: str, *, device: str, dtype: str, fits: bool) -> str:
             "The engine openvino needs a package that is not installed, expected openvino. "
             "Run `pip install 'emocli[openvino]'`."
         )
-    if not is_here or not fits or device != "cpu" or not _has_precision(dtype):
+    if not is_here or not fits or (device, dtype) != ("cpu", "fp32"):
         if name == "openvino":
             raise ModelError(
                 f"The engine openvino cannot run this model in {dtype} on {device}, expected a "
-                f"network on waveforms on a CPU, in fp32, or in bf16 where the CPU has units for "
-                f"it. Use --engine torch."
+                f"network on waveforms in fp32 on a CPU. Use --engine torch."
             )
         return "torch"
     return "openvino"
-
-
-def _has_precision(dtype: str) -> bool:
-    return dtype == "fp32" or (dtype == "bf16" and cpu_has_bf16())

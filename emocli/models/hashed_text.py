@@ -12,21 +12,20 @@ from safetensors.numpy import load_file
 
 from emocli.errors import ModelError, ModelUnavailable
 from emocli.labels import canonical_labels
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 from emocli.networks.text_features import BLOCKS, HashedLinear
 
 MODEL_TYPE = "emocli-hashed-text"
 TEXTS_PER_BATCH = 1024
 
 
-class HashedTextRecognizer:
+class HashedTextRecognizer(Recognizer):
     """A `Recognizer` of English texts.
 
     A text without anything that the model knows gets nearly the frequencies of the labels in the
     training data.
 
     Attributes:
-        card: what the model is.
         temperature: what the logits are divided by, fitted to held-out texts.
     """
 

@@ -1,8 +1,8 @@
-"""Speech networks on OpenVINO, which is quicker on a CPU than torch, most of all in bf16.
+"""Speech networks on OpenVINO, which is quicker on a CPU than torch.
 
-A network is converted once, for utterances of any length, and kept in the cache folder with its
-weights in fp32; number format and number of threads are chosen when it is loaded. Utterances go
-through it one by one, so none changes another's result.
+A network is converted once, for utterances of any length, and kept in the cache folder; it computes
+in fp32, also where the CPU has units for bf16. Utterances go through it one by one, so none changes
+another's result.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from emocli.models.aliases import Alias
 from emocli.models.building import silence
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.lanes import POOL_SECONDS, count_lanes
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 from emocli.models.quiet_openvino import openvino
 from emocli.models.speech import build_network, card_of
 from emocli.models.speech_network import SpeechNetwork, count_frames, not_heard
@@ -35,31 +35,22 @@ from emocli.user_cache import cache_folder
 CONVERSION = 1
 """Counts up when the same checkpoint converts to something else."""
 EXAMPLE_SECONDS = 2.0
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
-class OpenVinoRecognizer:
+class OpenVinoRecognizer(Recognizer):
     """A `Recognizer` of waveforms whose network runs on OpenVINO.
 
     Args:
         card: what the model is.
         network: how waveforms enter the network; its module is not needed any more.
         compiled: the network, compiled by `compile_network`.
-        dtype: number format that it was compiled for.
-
-    Attributes:
-        card: what the model is.
-        engine: what computes, and in which number format.
-        pool_seconds: of audio that it is best given at once.
     """
 
+    engine = "openvino fp32"
     pool_seconds = POOL_SECONDS
 
-    def __init__(
-        self, card: ModelCard, network: SpeechNetwork, compiled: Any, dtype: str = "fp32"
-    ) -> None:
+    def __init__(self, card: ModelCard, network: SpeechNetwork, compiled: Any) -> None:
         self.card = card
-        self.engine = f"openvino {dtype}"
         self._network = network
         self._compiled = compiled
         self._takes_frames = len(compiled.inputs) > 1
@@ -93,14 +84,11 @@ class OpenVinoRecognizer:
         return [values, np.ones((1, n_frames), dtype=bool)]
 
 
-def load_openvino(
-    checkpoint: Checkpoint, dtype: str, *, alias: Alias | None = None
-) -> OpenVinoRecognizer:
+def load_openvino(checkpoint: Checkpoint, *, alias: Alias | None = None) -> OpenVinoRecognizer:
     """A speech recogniser on OpenVINO; the first time it is converted, which takes a while.
 
     Args:
         checkpoint: what to load.
-        dtype: ``"fp32"`` or ``"bf16"``.
         alias: facts that the checkpoint itself may lack.
 
     Raises:
@@ -108,22 +96,21 @@ def load_openvino(
     """
     network = build_network(checkpoint, alias)
     try:
-        compiled = compile_network(checkpoint, network, dtype)
+        compiled = compile_network(checkpoint, network)
     except (RuntimeError, TypeError, ValueError, OSError) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise ModelError(
             f"{checkpoint.name}: OpenVINO could not take the network: {reason}. Use --engine torch."
         ) from error
-    return OpenVinoRecognizer(card_of(checkpoint, network, alias), network, compiled, dtype)
+    return OpenVinoRecognizer(card_of(checkpoint, network, alias), network, compiled)
 
 
-def compile_network(checkpoint: Checkpoint, network: SpeechNetwork, dtype: str) -> Any:
+def compile_network(checkpoint: Checkpoint, network: SpeechNetwork) -> Any:
     """A network ready to run, converted first if it has not been yet.
 
     Args:
         checkpoint: where it is from.
         network: on waveforms, in fp32 on the CPU.
-        dtype: ``"fp32"`` or ``"bf16"`` to compute in.
     """
     folder = cache_folder() / "openvino" / _key(checkpoint)
     if not (folder / "network.xml").exists():
@@ -134,7 +121,7 @@ def compile_network(checkpoint: Checkpoint, network: SpeechNetwork, dtype: str) 
         str(folder / "network.xml"),
         "CPU",
         {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
+            "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": n_threads,
             "NUM_STREAMS": count_lanes(n_threads),
             "CACHE_DIR": str(folder),

@@ -1,8 +1,10 @@
 """What every model looks like from outside: a card, and logits for utterances."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +30,7 @@ class ModelCard:
         licence: licence of the weights as their authors state it.
         source: hub identifier, folder or paper.
         description: what it was trained on and for, with its figures and limits.
+        number_format: that the network computes in; other than ``fp32`` is part of the identifier.
     """
 
     name: str
@@ -43,11 +46,18 @@ class ModelCard:
     licence: str = ""
     source: str = ""
     description: str = ""
+    number_format: str = "fp32"
 
     @property
     def identifier(self) -> str:
-        """The name with the first 12 characters of the revision, ``name@revision``."""
-        return f"{self.name}@{self.revision[:12]}" if self.revision else self.name
+        """The name with the first 12 characters of the revision, and what moves its figures.
+
+        Example:
+            >>> ModelCard(name="a/b", revision="0" * 40, number_format="bf16").identifier
+            'a/b@000000000000+bf16'
+        """
+        at = f"@{self.revision[:12]}" if self.revision else ""
+        return self.name + at + ("" if self.number_format == "fp32" else f"+{self.number_format}")
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -55,14 +65,56 @@ class ModelCard:
         return self.labels or self.dimensions
 
 
-class Recognizer(Protocol):
-    """A loaded model."""
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How to load models.
 
-    @property
-    def card(self) -> ModelCard:
-        """What the model is."""
-        ...
+    Attributes:
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        dtype: number format, see `emocli.models.devices.number_formats`.
+        engine: ``auto``, ``torch`` or ``openvino``; see `emocli.models.engines`.
+        batch_size: most utterances at once; None for a size that suits the device.
+        offline: use only what is on this machine, and keep the hub's library off the network.
+        mc_dropout: answers with dropout on; None for one answer without.
+    """
 
+    device: str = "auto"
+    dtype: str = "auto"
+    engine: str = "auto"
+    batch_size: int | None = None
+    offline: bool = False
+    mc_dropout: int | None = None
+
+
+DEFAULT_LOADING = LoadOptions()
+
+
+class Recognizer(ABC):
+    """A loaded model.
+
+    Attributes:
+        card: what the model is.
+        engine: what computes, and in which number format; empty where there is no choice.
+        engine_remark: why no other engine runs it; empty if none was tried.
+        module: the network, for those that run on torch; None for others.
+        n_draws: answers for each utterance; 0 for a single one without an axis of draws.
+        max_seconds: longest recording that it takes at once; 0 for any.
+        pool_seconds: of audio that it is best given at once.
+        needs_text: whether a multimodal model cannot do without words.
+        one_core: it is too small for more than one core; others are best used by more processes.
+    """
+
+    card: ModelCard
+    engine: str = ""
+    engine_remark: str = ""
+    module: Any = None
+    n_draws: int = 0
+    max_seconds: float = 0.0
+    pool_seconds: float = math.inf
+    needs_text: bool = False
+    one_core: bool = False
+
+    @abstractmethod
     def logits(self, utterances: Sequence[Any]) -> "NDArray[np.float64]":
         """Scores of utterances, each independent of the others in the call.
 
@@ -73,6 +125,10 @@ class Recognizer(Protocol):
 
         Returns:
             Logits of shape (n_utterances, n_labels), or values of shape
-            (n_utterances, n_dimensions) for dimensional models.
+            (n_utterances, n_dimensions) for dimensional models; with an axis of draws in the
+            middle where ``n_draws`` is not 0.
         """
-        ...
+
+    def remarks(self, utterances: Sequence[Any]) -> list[str]:
+        """What of each utterance is not taken in, empty where all is."""
+        return [""] * len(utterances)

@@ -17,14 +17,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emocli.errors import ModelError
 from emocli.models import hub
 from emocli.models.aliases import Alias, alias_of_hub, aliases
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.outputs import Outputs, name_outputs
-from emocli.models.protocol import ModelCard, Recognizer
+from emocli.models.protocol import LoadOptions, ModelCard, Recognizer
+
+if TYPE_CHECKING:
+    import torch
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 COMPACT_TYPE = "emocli-compact"
@@ -107,8 +110,8 @@ def resolve(
         name: see the module's docstring.
         revision: branch, tag or commit of the hub, instead of one in the name.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        dtype: ``auto`` (bf16 for speech where the device has units for it, else fp32), ``fp32``,
-            ``bf16`` or ``fp16``.
+        dtype: ``auto`` (fp32, but bf16 for speech on a GPU with units for it), ``fp32``, ``bf16``,
+            ``fp16`` or ``fast`` (whichever of fp32 and bf16 is quicker here).
         batch_size: most utterances at once; None for a size that suits the device.
         offline: use only what is on this machine, and keep the hub's library off the network.
         modality: ``"speech"``, ``"text"`` or ``"multimodal"`` if only such a model will do.
@@ -119,16 +122,37 @@ def resolve(
         ModelUnavailable: it is not on this machine and could not be fetched.
         MissingDependency: the engine is not installed.
     """
-    if batch_size is not None and batch_size < 1:
+    options = LoadOptions(
+        device=device, dtype=dtype, engine=engine, batch_size=batch_size, offline=offline
+    )
+    return load_recognizer(name, options, revision=revision, modality=modality)
+
+
+load = resolve
+"""What the package offers as ``emocli.load``."""
+
+
+def load_recognizer(
+    name: str, options: LoadOptions, *, revision: str | None = None, modality: str | None = None
+) -> Recognizer:
+    """The model of a name, loaded; see `resolve`.
+
+    Raises:
+        ModelError: no model has that name, or it cannot be used as asked.
+        ModelUnavailable: it is not on this machine and could not be fetched.
+        MissingDependency: the engine is not installed.
+    """
+    size = options.batch_size
+    if size is not None and size < 1:
         raise ModelError(
-            f"The batch size is {batch_size}, expected a whole number above 0, or None for one "
+            f"The batch size is {size}, expected a whole number above 0, or None for one "
             f"that suits the device."
         )
-    if device != "auto":  # also for models that are too small for more than one core of a CPU
+    if options.device != "auto":  # also for models too small for more than one core of a CPU
         from emocli.models.devices import choose_device
 
-        choose_device(device)
-    reference, checkpoint = open_checkpoint(name, revision=revision, offline=offline)
+        choose_device(options.device)
+    reference, checkpoint = open_checkpoint(name, revision=revision, offline=options.offline)
     found = modality_of(checkpoint)
     if modality is not None and found != modality:
         raise ModelError(
@@ -138,8 +162,8 @@ def resolve(
     if found == MULTIMODAL:
         from emocli.models.cross_modal import load_cross_modal
 
-        return load_cross_modal(checkpoint, device, dtype, batch_size=batch_size, offline=offline)
-    return _load(checkpoint, reference.alias, device, dtype, batch_size, engine)
+        return load_cross_modal(checkpoint, options)
+    return _load(checkpoint, reference.alias, options)
 
 
 def open_checkpoint(
@@ -155,10 +179,6 @@ def open_checkpoint(
         _stay_offline()
     reference = find(name, revision=revision)
     return reference, _checkpoint(reference, local_folder(reference, offline=offline))
-
-
-load = resolve
-"""What the package offers as ``emocli.load``."""
 
 
 def find(name: str, *, revision: str | None = None) -> Reference:
@@ -318,14 +338,7 @@ KINDS: Mapping[str, frozenset[str]] = {
 }
 
 
-def _load(
-    checkpoint: Checkpoint,
-    alias: Alias | None,
-    device: str,
-    dtype: str,
-    batch_size: int | None,
-    engine: str,
-) -> Recognizer:
+def _load(checkpoint: Checkpoint, alias: Alias | None, options: LoadOptions) -> Recognizer:
     kind = checkpoint.config["model_type"]
     if kind == HASHED_TEXT_TYPE:
         from emocli.models.hashed_text import load_hashed_text
@@ -335,31 +348,61 @@ def _load(
         from emocli.models.compact import load_compact
 
         return load_compact(checkpoint.folder)
-    from emocli.models.devices import choose_device, choose_dtype, dtype_name
+    from emocli.models.devices import choose_device, number_formats
 
-    place = choose_device(device)
-    if modality_of(checkpoint) == "text":
-        from emocli.models.text import load_text
+    place = choose_device(options.device)
+    load = _load_text if modality_of(checkpoint) == "text" else _load_speech
+    loaded = [
+        load(checkpoint, alias, options, place, dtype)
+        for dtype in number_formats(options.dtype, place)
+    ]
+    if len(loaded) == 1:
+        return loaded[0]
+    from emocli.models.probes import seconds_taken
 
-        return load_text(checkpoint, place, choose_dtype(dtype), alias=alias, batch_size=batch_size)
+    return min(loaded, key=seconds_taken)
+
+
+def _load_text(
+    checkpoint: Checkpoint,
+    alias: Alias | None,
+    options: LoadOptions,
+    place: "torch.device",
+    dtype: "torch.dtype",
+) -> Recognizer:
+    from emocli.models.devices import choose_dtype
+    from emocli.models.text import load_text
+
+    if options.dtype == "auto":  # texts are short: fp32 on every device
+        dtype = choose_dtype("fp32")
+    return load_text(checkpoint, place, dtype, alias=alias, batch_size=options.batch_size)
+
+
+def _load_speech(
+    checkpoint: Checkpoint,
+    alias: Alias | None,
+    options: LoadOptions,
+    place: "torch.device",
+    dtype: "torch.dtype",
+) -> Recognizer:
+    from emocli.models.devices import dtype_name
     from emocli.models.engines import choose_engine
     from emocli.models.speech import WAVEFORM_TYPES, load_speech
 
-    precision = choose_dtype(dtype, place)
-    name = dtype_name(precision)
-    fits = kind in WAVEFORM_TYPES or kind == "ser"
+    fits = checkpoint.config["model_type"] in WAVEFORM_TYPES | {"ser"}
+    engine = choose_engine(options.engine, device=place.type, dtype=dtype_name(dtype), fits=fits)
     remark = ""
-    if choose_engine(engine, device=place.type, dtype=name, fits=fits) == "openvino":
+    if engine == "openvino":
         from emocli.models.openvino_speech import load_openvino
 
         try:
-            return load_openvino(checkpoint, name, alias=alias)
+            return load_openvino(checkpoint, alias=alias)
         except ModelError as error:
-            if engine == "openvino":
+            if options.engine == "openvino":
                 raise
             remark = f"{error} Torch runs it instead."
     return load_speech(
-        checkpoint, place, precision, alias=alias, batch_size=batch_size, remark=remark
+        checkpoint, place, dtype, alias=alias, batch_size=options.batch_size, remark=remark
     )
 
 

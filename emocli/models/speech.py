@@ -26,7 +26,7 @@ from emocli.models.checkpoint import Checkpoint, Shapes, match_names
 from emocli.models.devices import dtype_name
 from emocli.models.lanes import POOL_SECONDS
 from emocli.models.outputs import name_outputs
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 from emocli.models.speech_features import CorpusNorm
 from emocli.models.speech_network import (
     EXACT_WITH_PADDING,
@@ -54,15 +54,8 @@ CHALLENGE_TYPE = "ser"
 SPEECH_TYPES = WAVEFORM_TYPES | {FILTERBANK_TYPE, WHISPER_TYPE, CHALLENGE_TYPE}
 
 
-class SpeechRecognizer:
-    """A `Recognizer` of waveforms; see `NetworkRunner` for how they are batched.
-
-    Attributes:
-        card: what the model is.
-        engine: what computes, and in which number format.
-        engine_remark: why no other engine runs it; empty if none was tried.
-        pool_seconds: of audio that it is best given at once.
-    """
+class SpeechRecognizer(Recognizer):
+    """A `Recognizer` of waveforms; see `NetworkRunner` for how they are batched."""
 
     def __init__(
         self,
@@ -75,10 +68,11 @@ class SpeechRecognizer:
         mixed_lengths: bool | None = None,
         remark: str = "",
     ) -> None:
-        self.card = card
-        self.engine_remark = remark
-        self.pool_seconds = POOL_SECONDS if device.type == "cpu" else math.inf
+        self.card = replace(card, number_format=dtype_name(dtype))
         self.engine = f"torch {dtype_name(dtype)}"
+        self.engine_remark = remark
+        self.module = network.module
+        self.pool_seconds = POOL_SECONDS if device.type == "cpu" else math.inf
         self._network = network
         self._runner = NetworkRunner(
             card.name,
@@ -88,11 +82,6 @@ class SpeechRecognizer:
             batch_size=batch_size,
             mixed_lengths=mixed_lengths,
         )
-
-    @property
-    def module(self) -> nn.Module:
-        """The network itself."""
-        return self._network.module
 
     def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Scores of waveforms; see `Recognizer.logits`.

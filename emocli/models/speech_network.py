@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from emocli.errors import ModelError
 from emocli.models.batching import plan_batches
+from emocli.models.building import place_network
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.lanes import count_lanes, run_in_lanes
 from emocli.models.outputs import Outputs
@@ -85,7 +86,7 @@ class NetworkRunner:
         name: of the model, for messages.
         network: what to run; it is moved to the device.
         device: where to compute.
-        dtype: number format to compute in.
+        dtype: number format to compute in; see `place_network`.
         batch_size: most utterances at once; None for a size that suits the device.
         mixed_lengths: whether utterances of different lengths may share a batch where padding is
             exact; None for yes except on a CPU.
@@ -107,7 +108,7 @@ class NetworkRunner:
         wanted = device.type != "cpu" if mixed_lengths is None else mixed_lengths
         self._mixed = wanted and network.exact_with_padding
         self._norms = mask_norms(network.module) if self._mixed else []
-        network.module.to(device=device, dtype=dtype).eval()
+        place_network(network.module, device, dtype)
 
     def in_batches(
         self,

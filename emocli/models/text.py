@@ -1,6 +1,7 @@
 """Text recognisers from transformers checkpoints: BERT and its kin with a classification head."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import transformers
 from numpy.typing import NDArray
 
 from emocli.models.aliases import Alias
-from emocli.models.building import fill, library_config, skeleton_shapes
+from emocli.models.building import fill, library_config, place_network, skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, match_names
+from emocli.models.devices import dtype_name
 from emocli.models.outputs import name_outputs
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 from emocli.models.text_tokens import (
     OFFSET_POSITIONS,
     TextTokens,
@@ -25,13 +27,12 @@ TEXT_TYPES = OFFSET_POSITIONS | {"bert", "deberta", "deberta-v2", "distilbert", 
 OUTPUT_LAYERS = ("classifier.out_proj.weight", "classifier.weight")
 
 
-class TextRecognizer:
+class TextRecognizer(Recognizer):
     """A `Recognizer` of texts.
 
     Padding is masked, so a text's result is the same in any batch but for rounding.
 
     Attributes:
-        card: what the model is.
         max_tokens: longest input with its special tokens; what is beyond is not read.
     """
 
@@ -45,17 +46,13 @@ class TextRecognizer:
         *,
         batch_size: int | None = None,
     ) -> None:
-        self.card = card
+        self.card = replace(card, number_format=dtype_name(dtype))
+        self.engine = f"torch {dtype_name(dtype)}"
         self.max_tokens = tokens.max_tokens
-        self._network = network.to(device=device, dtype=dtype).eval()
+        self.module = place_network(network, device, dtype)
         self._tokens = tokens
         self._device = device
         self._batch_size = batch_size
-
-    @property
-    def module(self) -> Any:
-        """The network itself."""
-        return self._network
 
     def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
         """Scores of texts; see `Recognizer.logits`.
@@ -77,7 +74,7 @@ class TextRecognizer:
         """Logits of one batch, shape (n_utterances, n_outputs)."""
         with telling_of_memory(self.card.name, self._device, tokens), torch.inference_mode():
             ids, mask = (one.to(self._device) for one in self._tokens.padded(tokens))
-            scored = self._network(ids, attention_mask=mask).logits
+            scored = self.module(ids, attention_mask=mask).logits
         return np.asarray(scored.double().cpu().numpy())
 
 

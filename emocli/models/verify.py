@@ -8,7 +8,7 @@ SHA-256 of its weights and with the logits of two utterances that any machine ca
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from emocli.errors import ModelError
 from emocli.models import registry
 from emocli.models.checkpoint import file_sha256
+from emocli.models.probes import probes
 from emocli.models.protocol import Recognizer
 from emocli.posteriors import softmax
 
@@ -30,14 +31,8 @@ TOLERANCE = 1e-3
 PLAIN = "torch fp32"
 """The engine and number format that others are compared with."""
 
-TOLERANCES = {
-    "torch bf16": 2e-2,
-    "openvino fp32": 1e-4,
-    "openvino bf16": 2e-2,
-}
+TOLERANCES = {"torch bf16": 2e-2, "openvino fp32": 1e-4}
 """How far posteriors of the other engines may be from it."""
-
-TEXTS = ("What a wonderful day, thank you!", "Leave me alone. I hate this.")
 
 
 @dataclass(frozen=True)
@@ -89,12 +84,11 @@ def verify(name: str, *, device: str = "auto") -> list[Check]:
 def _by_itself(name: str, device: str, plain: Callable[[], Recognizer]) -> list[Check]:
     """How far what `predict` chooses by itself is from torch in fp32; nothing where it is that."""
     chosen = registry.resolve(name, device=device, engine="auto", offline=True)
-    engine = getattr(chosen, "engine", PLAIN)  # the embedded models know no other
-    if engine == PLAIN:
+    if chosen.engine in ("", PLAIN):
         return []
     apart = float(np.abs(_answers(chosen) - _answers(plain())).max())
-    passed = apart <= TOLERANCES[engine]
-    return [Check(f"{engine} beside {PLAIN}", passed, f"posteriors within {apart:.1e}")]
+    passed = apart <= TOLERANCES[chosen.engine]
+    return [Check(f"{chosen.engine} beside {PLAIN}", passed, f"posteriors within {apart:.1e}")]
 
 
 def _answers(model: Recognizer) -> NDArray[np.float64]:
@@ -125,33 +119,6 @@ def record_known_answer(folder: Path) -> Path:
     path = folder / KNOWN_ANSWER
     path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
     return path
-
-
-def probes(model: Recognizer) -> Sequence[Any]:
-    """Two utterances that are the same on every machine, of the kind that a model takes.
-
-    Returns:
-        Two texts; or two waveforms of 2 s and 0.7 s, a voice-like tone whose pitch and loudness
-        rise and fall, the second an octave higher; or both together for multimodal models.
-    """
-    if model.card.modality == "text":
-        return TEXTS
-    rate = model.card.sampling_rate
-    voices = [_voice(rate, 2.0, 130.0), _voice(rate, 0.7, 260.0)]
-    if model.card.modality == "multimodal":
-        from emocli.models.cross_modal import Spoken
-
-        return [Spoken(voice, text) for voice, text in zip(voices, TEXTS, strict=True)]
-    return voices
-
-
-def _voice(sampling_rate: int, seconds: float, pitch_hz: float) -> NDArray[np.float32]:
-    """A glide of ten harmonics with a syllable-like envelope, peak below 0.5."""
-    time = np.arange(round(seconds * sampling_rate)) / sampling_rate
-    phase = 2 * np.pi * pitch_hz * (time + 0.05 * np.sin(2 * np.pi * 0.9 * time))
-    tone = sum(np.sin(k * phase) / k for k in range(1, 11))
-    envelope = 0.25 * np.sin(np.pi * 3.1 * time) ** 2
-    return np.asarray(envelope * tone, dtype=np.float32)
 
 
 def _checksum(path: Path, recorded: str | None) -> Check:

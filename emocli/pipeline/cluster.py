@@ -30,6 +30,7 @@ from typing import Any
 
 from emocli.audio.stores import ask_stamps, located
 from emocli.errors import ClusterError, MissingDependency, TableError
+from emocli.models.protocol import LoadOptions
 from emocli.pipeline.inputs import Inputs, Utterance, stored_among, whole_path
 from emocli.pipeline.journal import keep_others_out, utterance_key
 from emocli.pipeline.predict import PredictionRun, load_recognizers, rows_of
@@ -250,7 +251,8 @@ def predict_on_cluster(
     cluster: Cluster,
     output: str,
     *,
-    loading: Mapping[str, Any],
+    model: str | Sequence[str],
+    loading: LoadOptions,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Iterator[PredictionTable]:
@@ -260,7 +262,8 @@ def predict_on_cluster(
         run: models and utterances; its models are loaded again by each actor.
         cluster: where to run.
         output: folder of the table.
-        loading: arguments of `emocli.pipeline.predict.load_recognizers`.
+        model: names of the models.
+        loading: how each actor loads them.
         overwrite: do all anew.
         progress: called with how far the run has come.
 
@@ -271,8 +274,12 @@ def predict_on_cluster(
     """
     utterances = run.inputs.utterances
     chunks = in_chunks(utterances)
-    machine = {name: loading.get(name) for name in ("device", "dtype", "engine")}
-    settings = run.settings(shaping=run.shaping.settings(), **machine)
+    settings = run.settings(
+        shaping=run.shaping.settings(),
+        device=loading.device,
+        dtype=loading.dtype,
+        engine=loading.engine,
+    )
     ask_stamps(stored_among(utterances))
     with Parts(output, settings, chunks, overwrite=overwrite) as parts:
         missing = parts.missing()
@@ -281,7 +288,7 @@ def predict_on_cluster(
         if not missing:
             return
         ray = cluster.connect()
-        for number, rows in _map_chunks(ray, run, chunks, missing, loading):
+        for number, rows in _map_chunks(ray, run, chunks, missing, model, loading):
             table = run.table(rows)
             parts.write(number, table)
             failed = {row["file"] for row in rows if row["error"]}
@@ -294,8 +301,10 @@ def predict_on_cluster(
 class _Scorer:
     """An actor: a chunk of utterances, as JSON, to its rows."""
 
-    def __init__(self, loading: Mapping[str, Any], options: PredictOptions) -> None:
-        self._recognizers = load_recognizers(**loading)
+    def __init__(
+        self, model: str | Sequence[str], loading: LoadOptions, options: PredictOptions
+    ) -> None:
+        self._recognizers = load_recognizers(model, loading)
         self._options = options
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -313,7 +322,8 @@ def _map_chunks(
     run: PredictionRun,
     chunks: Sequence[Sequence[Utterance]],
     numbers: Sequence[int],
-    loading: Mapping[str, Any],
+    model: str | Sequence[str],
+    loading: LoadOptions,
 ) -> Iterator[tuple[int, list[Row]]]:
     """Rows of chunks, in whatever order they come, each chunk once."""
     n_gpus, n_cores = _machines(ray)
@@ -322,7 +332,7 @@ def _map_chunks(
     items = [{"number": n, "chunk": json.dumps([_plain(u) for u in chunks[n]])} for n in numbers]
     rows = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         _Scorer,
-        fn_constructor_kwargs={"loading": loading, "options": options},
+        fn_constructor_kwargs={"model": model, "loading": loading, "options": options},
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors),
         num_cpus=n_cores,

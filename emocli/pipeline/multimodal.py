@@ -19,7 +19,6 @@ from emocli.pipeline.scoring import (
     Row,
     about,
     prediction_row,
-    remarks,
     score,
 )
 from emocli.pipeline.texts import Read, read_text
@@ -85,7 +84,7 @@ def multimodal_blocks(
             f"expected neither windows nor voice activity. Leave out "
             f"{'--windows and --segments' if options.windows else '--vad'}."
         )
-    limits = [getattr(one, "max_seconds", 0.0) for one in recognizers]
+    limits = [one.max_seconds for one in recognizers]
     limit = min((own for own in limits if own > 0), default=0.0)
     rate = recognizers[0].card.sampling_rate
     for chunk in chunks:
@@ -146,7 +145,7 @@ def _rows(heard: Sequence[Heard], recognizer: Recognizer, batch_size: int | None
     from emocli.models.cross_modal import Spoken
 
     card = recognizer.card
-    needs_text = getattr(recognizer, "needs_text", True)
+    needs_text = recognizer.needs_text
     errors = [one.error or (one.read.error if needs_text else "") for one in heard]
     spoken = [
         Spoken(one.waveform, one.read.text)
@@ -154,7 +153,7 @@ def _rows(heard: Sequence[Heard], recognizer: Recognizer, batch_size: int | None
         if not error
     ]
     found = iter(score(recognizer, spoken, batch_size) if spoken else [])
-    said = iter(remarks(recognizer, spoken) if spoken else [])
+    said = iter(recognizer.remarks(spoken) if spoken else [])
     rows = []
     for one, error in zip(heard, errors, strict=True):
         utterance = one.read.utterance

@@ -10,7 +10,7 @@ import numpy as np
 
 from emocli.calibration.abstention import abstain
 from emocli.calibration.disagreement import with_movement
-from emocli.models.protocol import Recognizer
+from emocli.models.protocol import DEFAULT_LOADING, LoadOptions, Recognizer
 from emocli.pipeline.inputs import Inputs, PathLike, Utterance, carried_columns, read_inputs
 from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
@@ -165,7 +165,7 @@ class PredictionRun:
         for one in self.recognizers:
             more = {"text": ""} if one.card.modality != "speech" else {}
             example = Utterance("-", Path(), carried={**carried, **more})
-            n_draws, n_outputs = getattr(one, "n_draws", 0), len(one.card.outputs)
+            n_draws, n_outputs = one.n_draws, len(one.card.outputs)
             found = np.full((n_draws, n_outputs) if n_draws else n_outputs, 1.0 / n_outputs)
             rows.append(prediction_row(example, one.card, found, start=None, end=None))
         return list(self.table(rows).columns)
@@ -209,7 +209,7 @@ def _identity(recognizer: Recognizer) -> list[Any]:
         files = sorted(Path(card.source).iterdir())
         stats = [(file.name, file.stat()) for file in files if file.is_file()]
         found += [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-    return [*found, getattr(recognizer, "n_draws", 0)]
+    return [*found, recognizer.n_draws]
 
 
 def gather_inputs(
@@ -280,7 +280,8 @@ def predict(
             ``mutual_information``; None for one answer without dropout.
         batch_size: most utterances or windows at once; None for a size that suits the model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        dtype: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        dtype: ``"auto"`` (fp32 on a CPU), ``"fp32"``, ``"bf16"``, ``"fp16"``, or ``"fast"`` for
+            whichever of fp32 and bf16 is quicker.
         engine: ``"auto"``, ``"torch"`` or ``"openvino"``.
         offline: use only what is on this machine.
         progress: called now and then with how far the run has come.
@@ -311,8 +312,7 @@ def predict(
     if remark is not None:
         for sentence in (*inputs.remarks, *inputs.warnings):
             remark(sentence)
-    recognizers = load_recognizers(
-        model,
+    loading = LoadOptions(
         device=device,
         dtype=dtype,
         engine=engine,
@@ -320,6 +320,7 @@ def predict(
         offline=offline,
         mc_dropout=mc_dropout,
     )
+    recognizers = load_recognizers(model, loading)
     options = PredictOptions(
         windows or segments, window_seconds, hop_seconds, batch_size, voice=voice
     )
@@ -331,16 +332,9 @@ def predict(
 
 
 def load_recognizers(
-    model: str | Sequence[str],
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    batch_size: int | None = None,
-    offline: bool = False,
-    mc_dropout: int | None = None,
-    engine: str = "auto",
+    model: str | Sequence[str], options: LoadOptions = DEFAULT_LOADING
 ) -> list[Recognizer]:
-    """The models of one or several names, loaded, each once; the options are those of `predict`.
+    """The models of one or several names, loaded, each once.
 
     Raises:
         ModelError: a model that cannot be used.
@@ -348,30 +342,20 @@ def load_recognizers(
         MissingDependency: the engine is not installed.
     """
     from emocli.errors import ModelError
-    from emocli.models.registry import resolve
+    from emocli.models.registry import load_recognizer
 
     given = [model] if isinstance(model, (str, os.PathLike)) else model
     names = list(dict.fromkeys(map(os.fspath, given)))
     if not names:
         raise ModelError("No model is named, expected one at least. Give for example builtin.")
-    if mc_dropout is not None and engine == "auto":
-        engine = "torch"  # the only one whose dropout can be switched on
-    loaded = [
-        resolve(
-            name,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            offline=offline,
-            engine=engine,
-        )
-        for name in names
-    ]
-    if mc_dropout is None:
+    if options.mc_dropout is not None and options.engine == "auto":
+        options = replace(options, engine="torch")  # the only one whose dropout can be on
+    loaded = [load_recognizer(name, options) for name in names]
+    if options.mc_dropout is None:
         return loaded
     from emocli.models.dropout import DropoutDraws
 
-    return [DropoutDraws(one, mc_dropout) for one in loaded]
+    return [DropoutDraws(one, options.mc_dropout) for one in loaded]
 
 
 def rows_of(blocks: Iterable[Block]) -> Iterator[Row]:

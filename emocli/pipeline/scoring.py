@@ -140,12 +140,6 @@ def _scores(outputs: NDArray[np.float64], card: ModelCard) -> list[Score]:
     return [value if good else broken for value, good in zip(values, finite, strict=True)]
 
 
-def remarks(recognizer: Recognizer, contents: Sequence[Any]) -> list[str]:
-    """What a model has to say of each utterance; nothing if it has no method ``remarks``."""
-    said: list[str] = getattr(recognizer, "remarks", lambda given: [""] * len(given))(contents)
-    return said
-
-
 def weighted_mean(scores: Sequence[Score], weights: Sequence[float]) -> Score:
     """The mean of scores, or the first reason why one is missing.
 

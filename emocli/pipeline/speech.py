@@ -31,7 +31,6 @@ from emocli.pipeline.scoring import (
     Score,
     about,
     prediction_row,
-    remarks,
     score,
     weighted_mean,
 )
@@ -127,7 +126,7 @@ def speech_blocks(
     Raises:
         AudioError: window or hop are out of their ranges.
     """
-    is_light = all(getattr(one, "one_core", False) for one in recognizers)
+    is_light = all(one.one_core for one in recognizers)
     if options.n_processes == 1 or not is_light or options.voice or len(chunks) <= 1:
         yield from _blocks_here(chunks, recognizers, options, tally)
         return
@@ -170,8 +169,7 @@ def _blocks_here(
     collected = [_Collected() for _ in cards]
     events = _listen(chunks, rate, plan, options, tally)
     block: Block = []
-    wished = [getattr(one, "pool_seconds", POOL_SECONDS) for one in recognizers]
-    pool_seconds = min(POOL_SECONDS, *wished)
+    pool_seconds = min(POOL_SECONDS, *(one.pool_seconds for one in recognizers))
     sizes = [len(chunk) for chunk in chunks]
     for pool in _pools(events, sizes, options.batch_size, pool_seconds):
         windows = [event for event in pool if isinstance(event, Window)]
@@ -321,7 +319,7 @@ def _score(
         for waveform in waveforms
     ]
     found = score(recognizer, padded, batch_size)
-    return zip(found, remarks(recognizer, waveforms) if waveforms else [], strict=True)
+    return zip(found, recognizer.remarks(waveforms) if waveforms else [], strict=True)
 
 
 def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> Iterator[Row]:

@@ -15,7 +15,6 @@ from emocli.pipeline.scoring import (
     Score,
     about,
     prediction_row,
-    remarks,
     score,
 )
 
@@ -37,8 +36,7 @@ def text_blocks(
 
     Args:
         chunks: what gets a row; a model is given the texts of a chunk at once.
-        recognizers: text models, at least one. A model with a method ``remarks(texts)`` adds one
-            remark for each text to its note.
+        recognizers: text models, at least one.
         options: the batch size; windows do not concern texts.
         tally: told of every utterance; reports whenever a chunk is done.
 
@@ -114,7 +112,7 @@ def _rows(read: Sequence[Read], recognizer: Recognizer, batch_size: int | None) 
     card = recognizer.card
     texts = [one.text for one in read if one.text]
     found = iter(score(recognizer, texts, batch_size) if texts else [])
-    said = iter(remarks(recognizer, texts) if texts else [])
+    said = iter(recognizer.remarks(texts) if texts else [])
     rows = []
     for one in read:
         utterance = one.utterance

@@ -42,6 +42,7 @@ import numpy as np
 import ray
 from ray.cluster_utils import Cluster as LocalCluster
 
+from emocli.models.protocol import DEFAULT_LOADING
 from emocli.pipeline.cluster import Cluster, predict_on_cluster
 from emocli.pipeline.predict import PredictionRun, gather_inputs, load_recognizers, rows_of
 from emocli.table_io import read_table
@@ -115,15 +116,16 @@ def main() -> None:
         nodes.add_node(num_cpus=1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = recordings(Path(scratch, "rec"), n_copies)
-        loading = {"model": ["builtin"]}
-        run = PredictionRun(gather_inputs([str(folder)]), load_recognizers(**loading))
+        run = PredictionRun(gather_inputs([str(folder)]), load_recognizers("builtin"))
         local = run.table(rows_of(run.blocks()))
         cluster = Cluster(nodes.address)
         cluster.connect()
         disasters = {"undisturbed": lambda nodes: "", "worker": kill_worker, "node": kill_node}
         for name, disaster in disasters.items():
             output, begun, n_parts, told = f"{scratch}/{name}", time.monotonic(), 0, []
-            for _ in predict_on_cluster(run, cluster, output, loading=loading):
+            for _ in predict_on_cluster(
+                run, cluster, output, model="builtin", loading=DEFAULT_LOADING
+            ):
                 n_parts += 1
                 if n_parts == 3:
                     killer = threading.Thread(target=lambda: told.append(disaster(nodes)))  # noqa: B023

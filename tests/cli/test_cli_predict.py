@@ -28,7 +28,7 @@ def recognizers(monkeypatch):
         "moods": FakeRecognizer(name="moods", labels=(), dimensions=("arousal", "valence")),
     }
 
-    def load(names, **_):
+    def load(names, _options):
         return [known[name] for name in ([names] if isinstance(names, str) else names)]
 
     monkeypatch.setattr("emocli.cli.predict.load_recognizers", load)

@@ -18,7 +18,7 @@ def store(tmp_path, monkeypatch):
     """Two tones in ``moody://bucket/rec/`` and in ``rec/``, and fake models of speech and text."""
     known = {"builtin": FakeRecognizer(), "words": FakeTextRecognizer()}
     monkeypatch.setattr(
-        "emocli.cli.predict.load_recognizers", lambda names, **_: [known[one] for one in names]
+        "emocli.cli.predict.load_recognizers", lambda names, _options: [known[one] for one in names]
     )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rec").mkdir()

@@ -2,17 +2,20 @@
 
 import importlib.util
 import logging
+import time
 
 import checkpoints
 import numpy as np
 import pytest
 import torch
+from fakes import FakeRecognizer
 from transformers.utils import logging as library_logging
 
 from emocli.errors import MissingDependency, ModelError
-from emocli.models import devices, engines, registry
+from emocli.models import devices, engines, probes, registry
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.engines import choose_engine
+from emocli.models.protocol import LoadOptions
 from emocli.models.speech import load_speech
 from emocli.models.verify import verify
 from emocli.pipeline.predict import load_recognizers
@@ -136,7 +139,7 @@ def test_a_network_that_does_not_convert_runs_on_torch_unless_asked(
 
 
 def test_draws_with_dropout_run_on_torch(folder):
-    (model,) = load_recognizers(str(folder), device="cpu", mc_dropout=2)
+    (model,) = load_recognizers(str(folder), LoadOptions(device="cpu", mc_dropout=2))
     assert type(model).__name__ == "DropoutDraws"
 
 
@@ -145,14 +148,9 @@ def test_auto_is_openvino_for_waveforms_on_a_cpu(openvino_here):
         return choose_engine("auto", device=device, dtype=dtype, fits=fits)
 
     assert chosen() == "openvino"
-    assert chosen(device="cuda") == chosen(fits=False) == chosen(dtype="fp16") == "torch"
+    assert chosen(device="cuda") == chosen(fits=False) == "torch"
+    assert chosen(dtype="bf16") == chosen(dtype="fp16") == "torch"
     assert choose_engine("torch", device="cpu", dtype="fp32", fits=True) == "torch"
-
-
-def test_openvino_takes_bf16_where_the_cpu_has_it(openvino_here, monkeypatch):
-    for has, expected in ((True, "openvino"), (False, "torch")):
-        monkeypatch.setattr(engines, "cpu_has_bf16", lambda has=has: has)
-        assert choose_engine("auto", device="cpu", dtype="bf16", fits=True) == expected
 
 
 def test_auto_is_torch_without_openvino(monkeypatch):
@@ -170,8 +168,7 @@ def test_auto_is_torch_without_openvino(monkeypatch):
 def test_an_engine_that_cannot_do_it_says_so(openvino_here):
     assert error_of(lambda: choose_engine("openvino", device="cuda", dtype="fp16", fits=True)) == (
         "The engine openvino cannot run this model in fp16 on cuda, expected a network on "
-        "waveforms on a CPU, in fp32, or in bf16 where the CPU has units for it. "
-        "Use --engine torch."
+        "waveforms in fp32 on a CPU. Use --engine torch."
     )
     assert error_of(lambda: choose_engine("onnx", device="cpu", dtype="fp32", fits=True)) == (
         "Engine 'onnx' is unknown, expected one of auto, torch, openvino. Choose one with --engine."
@@ -179,14 +176,72 @@ def test_an_engine_that_cannot_do_it_says_so(openvino_here):
 
 
 @pytest.mark.parametrize("has", [True, False])
-def test_auto_is_bf16_only_where_the_device_has_it(has, monkeypatch):
+def test_auto_is_bf16_only_on_a_gpu_that_has_it(has, monkeypatch):
     monkeypatch.setattr(devices, "cpu_has_bf16", lambda: has)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
     expected = torch.bfloat16 if has else torch.float32
-    for device in ("cpu", "cuda:0"):
-        assert devices.choose_dtype("auto", torch.device(device)) == expected
-    assert devices.choose_dtype("auto", torch.device("mps")) == torch.float32
+    assert devices.choose_dtype("auto", torch.device("cuda:0")) == expected
+    for device in ("cpu", "mps"):
+        assert devices.number_formats("auto", torch.device(device)) == (torch.float32,)
     assert devices.choose_dtype("auto") == torch.float32
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_fast_tries_bf16_only_where_the_device_has_it(has, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: has)
+    expected = (torch.float32, torch.bfloat16) if has else (torch.float32,)
+    assert devices.number_formats("fast", torch.device("cpu")) == expected
+    assert devices.number_formats("bf16", torch.device("cpu")) == (torch.bfloat16,)
+
+
+@pytest.mark.parametrize("quicker", ["fp32", "bf16"])
+def test_fast_is_the_quicker_one_and_its_name_says_so(quicker, folder, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(
+        probes, "seconds_taken", lambda model: 1.0 + (model.card.number_format != quicker)
+    )
+    model = registry.resolve(str(folder), device="cpu", dtype="fast")
+    assert model.engine == f"torch {quicker}"
+    assert model.card.identifier == (str(folder) if quicker == "fp32" else f"{folder}+bf16")
+
+
+def test_where_units_for_bf16_are_the_table_is_the_same(folder, waveforms, monkeypatch):
+    expected = registry.resolve(str(folder), device="cpu").logits(waveforms)
+    monkeypatch.setattr(devices, "cpu_has_bf16", lambda: True)
+    model = registry.resolve(str(folder), device="cpu")
+    assert model.card.identifier == str(folder)
+    assert (model.logits(waveforms) == expected).all()
+
+
+@pytest.mark.parametrize("kind", ["speech", "text"])
+def test_head_and_what_it_gets_stay_in_fp32(kind, folder, tmp_path, waveforms):
+    given = {"speech": waveforms, "text": ["so happy", "so sad"]}[kind]
+    if kind == "text":
+        folder = checkpoints.save_network(tmp_path / "text", checkpoints.text_network("roberta", 4))
+        checkpoints.save_tokenizer(folder)
+    model = registry.resolve(str(folder), device="cpu", dtype="bf16")
+    formats = {name.split(".")[0]: one.dtype for name, one in model.module.named_parameters()}
+    body = model.module.base_model_prefix
+    assert formats.pop(body) == torch.bfloat16
+    assert set(formats.values()) == {torch.float32}
+    logits = model.logits(given)
+    # More digits than bf16 has: the head did not round.
+    rounded = torch.from_numpy(logits).bfloat16().double().numpy()
+    assert (logits != rounded).all()
+    exact = registry.resolve(str(folder), device="cpu", dtype="fp32").logits(given)
+    np.testing.assert_allclose(logits, exact, atol=0.05)
+
+
+def test_a_model_is_timed_after_a_first_round():
+    taken = iter([9.0, 0.3, 0.1, 0.2])
+
+    class Slow(FakeRecognizer):
+        def logits(self, utterances):
+            time.sleep(next(taken) / 100)
+            return super().logits(utterances)
+
+    assert 0.001 <= probes.seconds_taken(Slow()) < 0.09
+    assert list(taken) == []
 
 
 def test_the_cpu_is_asked_for_either_kind_of_bf16(monkeypatch):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from emocli.audio.stores import StoredPath
 from emocli.cli.app import app
 from emocli.errors import ClusterError, MissingDependency, TableError
+from emocli.models.protocol import LoadOptions
 from emocli.pipeline import cluster
 from emocli.pipeline.cluster import Cluster, Parts
 from emocli.pipeline.inputs import Inputs, Utterance
@@ -48,8 +49,8 @@ class HereInsteadOfRay:
         self.stops_after = stops_after
         self.done = []
 
-    def __call__(self, ray, run, chunks, numbers, loading):
-        actor = cluster._Scorer(loading, DEFAULT_OPTIONS)
+    def __call__(self, ray, run, chunks, numbers, model, loading):
+        actor = cluster._Scorer(model, loading, DEFAULT_OPTIONS)
         for number in list(numbers)[: self.stops_after]:
             self.done.append(number)
             chunk = json.dumps([cluster._plain(one) for one in chunks[number]])
@@ -68,15 +69,16 @@ def test_rows_are_those_of_a_run_here_and_a_second_run_makes_only_what_is_missin
     run, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Cluster, "connect", lambda self: None)
-    out, loading = str(tmp_path / "out"), {"model": "builtin"}
+    out = str(tmp_path / "out")
+    loading = {"model": "builtin", "loading": LoadOptions()}
     first, rest = HereInsteadOfRay(stops_after=1), HereInsteadOfRay()
     for mapping in (first, rest):
         monkeypatch.setattr(cluster, "_map_chunks", mapping)
-        list(cluster.predict_on_cluster(run, Cluster(), out, loading=loading))
+        list(cluster.predict_on_cluster(run, Cluster(), out, **loading))
     assert (first.done, rest.done) == ([0], [1, 2])
     told = []
     monkeypatch.setattr(Cluster, "connect", None)  # nothing is missing, so nobody is asked
-    list(cluster.predict_on_cluster(run, Cluster(), out, loading=loading, progress=told.append))
+    list(cluster.predict_on_cluster(run, Cluster(), out, **loading, progress=told.append))
     local, found = run.table(rows_of(run.blocks())), read_table(out)
     assert found["file"].tolist() == local["file"].tolist()
     assert found.probs == pytest.approx(local.probs, abs=1e-12)
@@ -171,7 +173,7 @@ def test_a_cluster_that_gives_up_keeps_what_it_has_done(run, tmp_path, monkeypat
     ray = RayThatGivesUp(why)
     monkeypatch.setattr(Cluster, "connect", lambda self: ray)
     out = str(tmp_path / "out")
-    tables = cluster.predict_on_cluster(run, Cluster(), out, loading={"model": "builtin"})
+    tables = cluster.predict_on_cluster(run, Cluster(), out, model="builtin", loading=LoadOptions())
     assert len(next(tables)) == 64
     with pytest.raises(ClusterError) as caught:
         next(tables)

@@ -10,6 +10,7 @@ from fakes import FakeRecognizer, FakeTextRecognizer, tone, write_tone
 
 from emocli import posteriors
 from emocli.errors import AudioError, ModelError
+from emocli.models.protocol import LoadOptions
 from emocli.pipeline import predict as use_case
 from emocli.pipeline.inputs import Inputs, Utterance, read_inputs
 from emocli.pipeline.predict import PredictionRun, predict
@@ -472,7 +473,7 @@ def _models(monkeypatch):
     monkeypatch.setattr(
         use_case,
         "load_recognizers",
-        lambda model, **options: [
+        lambda model, options: [
             found[name] for name in ([model] if isinstance(model, str) else model)
         ],
     )
@@ -513,28 +514,22 @@ def test_no_model_at_all():
 
 def test_a_batch_size_that_is_none():
     with pytest.raises(ModelError, match=r"^The batch size is 0, expected a whole number above 0"):
-        use_case.load_recognizers("builtin", batch_size=0)
+        use_case.load_recognizers("builtin", LoadOptions(batch_size=0))
 
 
 def test_a_device_that_is_none_is_refused_whatever_the_model():
     with pytest.raises(ModelError, match=r"^Device 'foo' is unknown, expected auto, cpu, mps"):
-        use_case.load_recognizers("builtin", device="foo")
+        use_case.load_recognizers("builtin", LoadOptions(device="foo"))
 
 
 def test_each_model_is_loaded_once_and_as_asked(monkeypatch):
     from emocli.models import registry
 
     asked = []
-    monkeypatch.setattr(registry, "resolve", lambda name, **options: asked.append((name, options)))
-    options = {
-        "device": "cpu",
-        "dtype": "fp32",
-        "engine": "torch",
-        "batch_size": 3,
-        "offline": True,
-    }
-    use_case.load_recognizers(["a", "b", "a"], **options)
-    use_case.load_recognizers("c", **options)
+    monkeypatch.setattr(registry, "load_recognizer", lambda *given: asked.append(given))
+    options = LoadOptions(device="cpu", dtype="fp32", engine="torch", batch_size=3, offline=True)
+    use_case.load_recognizers(["a", "b", "a"], options)
+    use_case.load_recognizers("c", options)
     assert asked == [("a", options), ("b", options), ("c", options)]
 
 
