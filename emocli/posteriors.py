@@ -8,6 +8,9 @@ as large). A column that is NaN does not belong to the label set of its row and 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+TIE_TOLERANCE = 1e-12
+"""Probabilities that differ by less differ by rounding only."""
+
 
 def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
     """Log posteriors of logits, ``l - ln sum exp l`` over the last axis.
@@ -129,6 +132,23 @@ def margin(probs: ArrayLike) -> NDArray[np.float64]:
     ordered = np.sort(np.nan_to_num(values, nan=0.0), axis=-1)
     second = ordered[..., -2] if values.shape[-1] > 1 else 0.0
     return np.where(absent, np.nan, ordered[..., -1] - second)
+
+
+def undecided(probs: ArrayLike) -> NDArray[np.bool_]:
+    """Whether all labels of a row are equally likely, so that none is the top one.
+
+    Args:
+        probs: shape (n_utterances, n_labels).
+
+    Returns:
+        Shape (n_utterances,); False for a row without a posterior, or with one label only.
+    """
+    values = np.asarray(probs, dtype=np.float64)
+    known = ~np.isnan(values)
+    lowest = np.min(np.where(known, values, np.inf), axis=-1, initial=np.inf)
+    highest = np.max(np.where(known, values, -np.inf), axis=-1, initial=-np.inf)
+    # A softmax of equal logits rounds in the last digit.
+    return np.asarray((known.sum(axis=-1) > 1) & (highest - lowest <= TIE_TOLERANCE))
 
 
 def top(probs: ArrayLike) -> NDArray[np.intp]:

@@ -95,7 +95,8 @@ class PredictionTable:
 
         Posteriors within 1e-3 of summing to 1 are scaled to do so; entropy, varentropy and margin
         are computed from them. ``label`` is kept where it is given (a fuser or a judge may have
-        decided otherwise) and else is the most probable one, the earlier on a tie.
+        decided otherwise) and else is the most probable one, the earlier on a tie, or empty where
+        all are equally likely.
 
         Args:
             columns: values by column name, all of one length; numbers may be text.
@@ -344,7 +345,7 @@ def _checked_posteriors(
 
 def _derive(columns: dict[str, Column], probs: NDArray[np.float64], labels: Sequence[str]) -> None:
     """Add the label and the measures of confidence to columns that have posteriors."""
-    best = posteriors.top(probs)
+    best = np.where(posteriors.undecided(probs), -1, posteriors.top(probs))
     names = np.array([*labels, ""], dtype=object)[best]
     given = columns.get("label")
     columns["label"] = names if given is None else given

@@ -13,6 +13,10 @@ NEAR_SILENCE_DBFS = -60.0
 quietly, lies below it (median -41, lowest -64 dBFS), and none of nEMO or LibriSpeech (lowest -42).
 """
 
+SOUNDLESS_DBFS = -90.0
+"""Mean level below which there is no signal: a step of a 16 bit recording is a peak of -90.3 dBFS,
+so what lies below is dither, or rounding."""
+
 FULL_SCALE = 0.98
 """From this magnitude on a sample counts as clipped: the largest value of mu-law is 0.980."""
 
@@ -96,6 +100,11 @@ class Level:
         mean = self.total / self.n_samples
         variance = self.energy / self.n_samples - mean * mean
         return 10.0 * math.log10(variance) if variance > 0 else -math.inf
+
+    @property
+    def is_soundless(self) -> bool:
+        """Whether there is nothing to hear: a constant, or no more than rounding around it."""
+        return self.n_samples > 0 and self.dbfs < SOUNDLESS_DBFS
 
     @property
     def clipped_share(self) -> float:

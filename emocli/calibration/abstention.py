@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from emocli.table import PredictionTable
 
-_NO_LABEL = "no label: "
+NO_LABEL = "no label: "
+"""Begins the part of a note that says why a row has no label."""
 
 
 def abstain(
@@ -31,7 +32,7 @@ def abstain(
             reasons.append(f"entropy {entropy[row]:.3f} above {above:g} nats")
         if below is not None and confidence[row] < below:
             reasons.append(f"probability {confidence[row]:.3f} below {below:g}")
-        told = f"{_NO_LABEL}{' and '.join(reasons)}" if reasons else ""
+        told = f"{NO_LABEL}{' and '.join(reasons)}" if reasons else ""
         notes.append("; ".join(filter(None, (note, told))))
         labels.append("" if reasons else label)
         abstained.append("" if np.isnan(entropy[row]) else "yes" if reasons else "no")
@@ -45,7 +46,7 @@ def about_recording(note: str) -> str:
         >>> about_recording("clipped 0.1 s; no label: entropy 1.2 above 1 nats")
         'clipped 0.1 s'
     """
-    return "; ".join(part for part in note.split("; ") if not part.startswith(_NO_LABEL))
+    return "; ".join(part for part in note.split("; ") if not part.startswith(NO_LABEL))
 
 
 def label_probability(table: PredictionTable) -> NDArray[np.float64]:

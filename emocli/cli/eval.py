@@ -368,7 +368,7 @@ def _remark(found: Sequence[Evaluation], talk: Talk, options: EvalOptions) -> No
         if one.n_abstained:
             talk.say(
                 f"{who}: {one.n_abstained} of {one.n + one.n_abstained} utterances have no label "
-                f"on purpose; the figures are of the other {one.n}."
+                f"(column note says why); the figures are of the other {one.n}."
             )
         if one.n_left_out:
             talk.say(f"{who}: {one.n_left_out} utterances with other labels are left out.")

@@ -135,7 +135,8 @@ def select(sides: Sequence[Side], fuser: EntropySelection) -> tuple[PredictionTa
 
     Where the text took over, the speech posterior stays and the probabilities of the two labels
     are exchanged: the row's top label is the text's, and its entropy and varentropy are those
-    that called for it. A row on which only one side has a say takes that side's word.
+    that called for it. A row on which only one side has a say takes that side's word; a voice of
+    which all labels are equally likely, such as silence, has none.
 
     Args:
         sides: a side of emotions and one of sentiments, aligned.
@@ -152,7 +153,9 @@ def select(sides: Sequence[Side], fuser: EntropySelection) -> tuple[PredictionTa
     speech, text = find_speech_and_text(sides)
     check_fits(fuser, speech, text)
     probs = speech.probs[:, [speech.labels.index(label) for label in fuser.labels]]
-    selection = fuser.select(probs, text.answers)
+    says_nothing = posteriors.undecided(probs)
+    heard = np.where(says_nothing[:, np.newaxis], np.nan, probs)
+    selection = fuser.select(heard, text.answers)
     alone = (selection.speech < 0) & text.has_say
     fused = np.where(alone[:, np.newaxis], _text_alone(sides, text, fuser.labels), probs)
     fused = exchange(fused, selection.speech, selection.label)
@@ -187,7 +190,7 @@ def fit_selection(
     """
     speech, text = find_speech_and_text(sides)
     known = np.array([name in speech.labels for name in truth], dtype=bool)
-    heard = speech.has_say & text.has_say
+    heard = speech.has_say & text.has_say & ~posteriors.undecided(speech.probs)
     rows = np.flatnonzero(heard & known)
     if not len(rows):
         raise TableError(

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from emocli.calibration.abstention import about_recording
 from emocli.errors import LabelMismatch, TableError
 from emocli.fusion.entropy_selection import Answers
 from emocli.labels import (
@@ -125,9 +126,9 @@ class Side:
 
     @cached_property
     def remarks(self) -> list[str]:
-        """Error, else note, of each row."""
+        """Error, else what the note says of the recording, of each row."""
         pairs = zip(self.table.column("error"), self.table.column("note"), strict=True)
-        return [str(error or note) for error, note in pairs]
+        return [str(error) or about_recording(str(note)) for error, note in pairs]
 
 
 def split_models(name: str, table: PredictionTable) -> list[Side]:

@@ -104,7 +104,7 @@ def evaluate(
         )
     if pairs[0].n_abstained or others[0].n_abstained:
         raise TableError(
-            "A comparison is of the same utterances, and labels were left out on purpose. "
+            "A comparison is of the same utterances, and some have an answer without a label. "
             "Give the tables from before --abstain-above and --abstain-below."
         )
     comparison = _compare(pairs[0], others[0], asked)

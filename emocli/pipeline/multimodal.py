@@ -40,6 +40,7 @@ class Heard:
         end: seconds at which it ends; None where it is not known.
         note: doubts about the recording.
         error: why the recording cannot be used.
+        soundless: there is nothing to hear in it.
     """
 
     read: Read
@@ -48,6 +49,7 @@ class Heard:
     end: float | None = None
     note: str = ""
     error: str = ""
+    soundless: bool = False
 
     @property
     def seconds(self) -> float:
@@ -137,7 +139,14 @@ def _hear(read: Read, utterance: Utterance, rate: int, limit: float) -> Heard:
             )
     start = stream.start if utterance.start is None else utterance.start
     end = stream.start + stream.duration if utterance.end is None else utterance.end
-    return Heard(read, np.concatenate(blocks), start, end, join_remarks(*stream.remarks))
+    return Heard(
+        read,
+        np.concatenate(blocks),
+        start,
+        end,
+        join_remarks(*stream.remarks),
+        soundless=stream.level.is_soundless,
+    )
 
 
 def _rows(heard: Sequence[Heard], recognizer: Recognizer, batch_size: int | None) -> list[Row]:
@@ -161,6 +170,14 @@ def _rows(heard: Sequence[Heard], recognizer: Recognizer, batch_size: int | None
         silent = WORDLESS if needs_text and not error and not one.read.text else ""
         notes = () if error else (one.note, silent, next(said))
         rows.append(
-            prediction_row(utterance, card, result, start=one.start, end=one.end, notes=notes)
+            prediction_row(
+                utterance,
+                card,
+                result,
+                start=one.start,
+                end=one.end,
+                notes=notes,
+                soundless=one.soundless and not needs_text,
+            )
         )
     return rows

@@ -59,7 +59,7 @@ class Paired:
         emotions: canonical true emotions, ``""`` where there is none; shape (n,).
         n_left_out: rows of the truth table that ``labels`` leaves out.
         n_extra: predictions without a truth, left out.
-        n_abstained: rows of the truth table whose label was left out on purpose.
+        n_abstained: rows of the truth table with an answer but no label.
     """
 
     name: str
@@ -199,9 +199,13 @@ def _pair_model(
 
 
 def _abstained(predictions: PredictionTable, row: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether the label of each row of the truth was left out on purpose, shape (n,)."""
-    said = (predictions.column("abstained") == "yes") & (predictions.column("label") == "")
-    return np.append(said, False)[row]
+    """Whether each row of the truth has an answer without a label, shape (n,).
+
+    It was left out on purpose, or there was nothing to hear, or no label stood out.
+    """
+    answered = ~np.isnan(predictions.probs).all(axis=1) if predictions.labels else False
+    answered |= predictions.column("abstained") == "yes"
+    return np.append(answered & (predictions.column("label") == ""), False)[row]
 
 
 def true_emotions(truth: PredictionTable, column: str) -> NDArray[Any]:

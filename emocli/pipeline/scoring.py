@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emocli import posteriors
 from emocli.audio.quality import join_remarks
+from emocli.calibration.abstention import NO_LABEL
 from emocli.calibration.uncertainty import uncertainty
 from emocli.errors import EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
@@ -31,6 +32,9 @@ CHUNK = 64
 Sums differ in their last digits by what else is in a batch. Batches that do not reach beyond a
 chunk are the same however many processes share the chunks, and wherever a run was interrupted.
 """
+
+NOTHING_HEARD = "nothing to hear"
+ALL_EQUAL = "all labels are equally likely"
 
 PIECE_ROWS = 8192
 """Utterances or rows of a long table that are in memory while it is written."""
@@ -166,6 +170,7 @@ def prediction_row(
     start: float | None,
     end: float | None,
     notes: Sequence[str] = (),
+    soundless: bool = False,
 ) -> Row:
     """A row of the table.
 
@@ -176,16 +181,22 @@ def prediction_row(
         start: seconds.
         end: seconds.
         notes: doubts, after those that the utterance came with.
+        soundless: there was nothing to hear, so the row gets no label whatever the model gives.
     """
     given = not (found is None or isinstance(found, str))
     values = np.asarray(found) if given else np.full(len(card.outputs), math.nan)
+    no_label = ""
+    if card.labels:
+        no_label, outputs = _emotions(values, card.labels, soundless=soundless)
+    else:
+        outputs = dict(zip(card.dimensions, values.tolist(), strict=True))
     return {
         "file": utterance.file,
         "start": _rounded(start),
         "end": _rounded(end),
         "model": card.identifier,
-        **(_emotions(values, card.labels) if card.labels else _dimensions(values, card.dimensions)),
-        "note": join_remarks(utterance.note, *notes),
+        **outputs,
+        "note": join_remarks(utterance.note, *notes, no_label),
         "error": found if isinstance(found, str) else "",
         **utterance.carried,
     }
@@ -195,26 +206,25 @@ def _rounded(seconds: float | None) -> float:
     return math.nan if seconds is None else round(seconds, 3)
 
 
-def _emotions(values: NDArray[np.float64], labels: Sequence[str]) -> Row:
-    """Label, posterior and what follows from it; empty where the posterior is NaN."""
+def _emotions(
+    values: NDArray[np.float64], labels: Sequence[str], *, soundless: bool
+) -> tuple[str, Row]:
+    """Why there is no label, and label and posterior; the table adds what follows from these."""
+    doubts: Row = {}
+    probs = values
     if values.ndim > 1:
         parts = uncertainty(values[:, np.newaxis])
-        return {
-            **_emotions(values.mean(axis=0), labels),
+        doubts = {
             "expected_entropy": float(parts.expected[0]),
             "mutual_information": float(parts.mutual_information[0]),
         }
-    probs = values
+        probs = values.mean(axis=0)
     best = int(posteriors.top(probs))
-    return {
-        "label": labels[best] if best >= 0 else "",
+    no_label = ""
+    if best >= 0 and (soundless or posteriors.undecided(probs)):
+        no_label = NO_LABEL + (NOTHING_HEARD if soundless else ALL_EQUAL)
+    return no_label, {
+        "label": labels[best] if best >= 0 and not no_label else "",
         **{PROBABILITY_PREFIX + name: float(p) for name, p in zip(labels, probs, strict=True)},
-        "entropy": float(posteriors.entropy(probs)),
-        "varentropy": float(posteriors.varentropy(probs)),
-        "margin": float(posteriors.margin(probs)),
-        "normalized_entropy": float(posteriors.normalized_entropy(probs)),
+        **doubts,
     }
-
-
-def _dimensions(values: NDArray[np.float64], names: Sequence[str]) -> Row:
-    return {name: float(value) for name, value in zip(names, values, strict=True)}

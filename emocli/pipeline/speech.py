@@ -55,12 +55,14 @@ class Window:
         end: seconds in the recording.
         samples: waveform of shape (n_samples,).
         note: doubts about this stretch.
+        soundless: there is nothing to hear in it, as far as that was looked for.
     """
 
     start: float
     end: float
     samples: NDArray[np.float32]
     note: str = ""
+    soundless: bool = False
 
     @property
     def seconds(self) -> float:
@@ -78,6 +80,7 @@ class Heard:
         end: seconds at which it ends, as measured.
         note: doubts about it as a whole.
         error: why it cannot be used.
+        soundless: there is nothing to hear in it.
     """
 
     utterance: Utterance
@@ -85,6 +88,7 @@ class Heard:
     end: float = math.nan
     note: str = ""
     error: str = ""
+    soundless: bool = False
 
 
 @dataclass
@@ -98,7 +102,7 @@ class _Collected:
         # Without its samples, or the windows of a long recording would stay in memory.
         note = join_remarks(window.note, remark)
         empty = np.empty(0, dtype=np.float32)
-        self.windows.append(Window(window.start, window.end, empty, note))
+        self.windows.append(replace(window, samples=empty, note=note))
         self.scores.append(found)
 
 
@@ -225,7 +229,13 @@ def _listen(
             yield Heard(utterance, error=str(error))
             return
         end = stream.start + stream.duration
-        yield Heard(utterance, stream.start, end, join_remarks(*stream.remarks))
+        yield Heard(
+            utterance,
+            stream.start,
+            end,
+            join_remarks(*stream.remarks),
+            soundless=stream.level.is_soundless,
+        )
 
     return run_ahead(
         enumerate(chain.from_iterable(chunks)),
@@ -250,7 +260,7 @@ def hear_windows(
         stream: the recording, not yet read.
         rate: Hz of the stream.
         plan: lengths of windows.
-        judge: give each window a note of its own.
+        judge: look for doubts about each window, and whether there is anything to hear in it.
         detector: finds speech, and then windows lie there only.
 
     Raises:
@@ -260,8 +270,9 @@ def hear_windows(
     cut = cut_speech(stream, plan, rate, detector) if detector else cut_stream(stream, plan)
     for first, samples in cut:
         start = stream.start + first / rate
-        note = join_remarks(*quality_remarks(Level.of(samples))) if judge else ""
-        yield Window(start, start + len(samples) / rate, samples, note)
+        level = Level.of(samples) if judge else Level()
+        note = join_remarks(*quality_remarks(level))
+        yield Window(start, start + len(samples) / rate, samples, note, level.is_soundless)
 
 
 def _pools(
@@ -345,6 +356,7 @@ def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> I
                 start=window.start,
                 end=window.end,
                 notes=(window.note, _too_short(window.seconds, card)),
+                soundless=window.soundless,
             )
     else:
         weights = [window.seconds for window in part.windows]
@@ -360,6 +372,7 @@ def _rows(heard: Heard, part: _Collected, card: ModelCard, by_window: bool) -> I
                 _too_short(heard.end - heard.start, card),
                 *(window.note for window in part.windows),
             ),
+            soundless=heard.soundless,
         )
 
 

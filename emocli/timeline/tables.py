@@ -90,9 +90,11 @@ def chains(table: PredictionTable, max_gap_seconds: float) -> list[NDArray[np.in
 
 
 def _scored(table: PredictionTable) -> NDArray[np.bool_]:
-    """Which rows have a posterior or dimensions, shape (n_rows,)."""
+    """Which rows have a posterior with a label, or dimensions, shape (n_rows,)."""
     figures = [table.probs, *(table[name][:, np.newaxis] for name in DIMENSIONS if name in table)]
-    return np.asarray(~np.isnan(np.concatenate(figures, axis=1)).all(axis=1))
+    known = ~np.isnan(np.concatenate(figures, axis=1)).all(axis=1)
+    unlabelled = ~np.isnan(table.probs).all(axis=1) & (table.column("label") == "")
+    return np.asarray(known & ~unlabelled)
 
 
 def smooth(table: PredictionTable, smoothing: Smoothing, max_gap_seconds: float) -> PredictionTable:

@@ -144,13 +144,13 @@ def test_labels_that_were_left_out_on_purpose_are_told_apart_from_missing_ones(f
     assert found["coverage"] == pytest.approx(4 / 6)
     assert found["accuracy"] == pytest.approx(3 / 4)
     assert done.stderr.splitlines()[0] == (
-        "standard input (fake): 2 of 6 utterances have no label on purpose; the figures are of "
-        "the other 4."
+        "standard input (fake): 2 of 6 utterances have no label (column note says why); the "
+        "figures are of the other 4."
     )
     both = run("q.csv", "--truth", "t.csv", "--compare", "-", stdin=kept)
     assert (both.exit_code, both.stderr) == (
         1,
-        "emocli: A comparison is of the same utterances, and labels were left out on purpose. "
+        "emocli: A comparison is of the same utterances, and some have an answer without a label. "
         "Give the tables from before --abstain-above and --abstain-below.\n",
     )
 

@@ -246,8 +246,8 @@ def test_a_near_uniform_run_is_said():
 
 def test_cautions_do_not_depend_on_the_pieces():
     rows = [
-        {"file": str(i), "model": "mn"[i % 2], "p_a": 0.5 + i / 200, "p_b": 0.5 - i / 200}
-        for i in range(30)
+        {"file": str(i), "model": "mn"[i % 2], "p_a": 0.5 + shift, "p_b": 0.5 - shift}
+        for i, shift in enumerate(np.linspace(0.002, 0.145, 30))
     ]
     rows[7] = {"file": "7", "model": "n", "error": "broken"}
     run = Cautions()

@@ -63,24 +63,25 @@ def times(done):
 
 def test_segments_of_windows(talk):
     labels = [label for *_, label in times(run(talk, *WINDOWS))]
-    assert labels == ["angry", "angry", "happy", "happy", "angry", "angry", "angry", "angry"]
+    assert labels == ["angry", "angry", "happy", "happy", "angry", "angry", "", ""]
     done = run(talk, "--segments", "--window", "1")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert times(done) == [(0, 2, "angry"), (2, 4, "happy"), (4, 8, "angry")]
+    silence = [(6, 7, ""), (7, 8, "")]
+    assert times(done) == [(0, 2, "angry"), (2, 4, "happy"), (4, 6, "angry"), *silence]
     done = run(talk, "--segments", "--window", "1", "--min-seconds", "3")
-    # Of two short ones the earlier goes first, and there is only one neighbour.
-    assert times(done) == [(0, 4, "happy"), (4, 8, "angry")]
+    # Short ones go into a neighbour, the shortest and earliest first.
+    assert times(done) == [(0, 6, "happy"), *silence]
     probs = np.array([float(row["p_angry"]) for row in rows_of(run(talk, *WINDOWS))])
-    assert float(rows_of(done)[0]["p_angry"]) == pytest.approx(probs[:4].mean())
+    assert float(rows_of(done)[0]["p_angry"]) == pytest.approx(probs[:6].mean())
 
 
 def test_smoothing(talk):
     plain = rows_of(run(talk, *WINDOWS))
     median = rows_of(run(talk, *WINDOWS, "--smooth", "median:7"))
-    assert {row["label"] for row in median} == {"angry"}
+    assert [row["label"] for row in median] == ["angry"] * 6 + [""] * 2
     assert [row["p_angry"] for row in median] != [row["p_angry"] for row in plain]
     viterbi = rows_of(run(talk, *WINDOWS, "--smooth", "viterbi:inf"))
-    assert {row["label"] for row in viterbi} == {"angry"}
+    assert [row["label"] for row in viterbi] == ["angry"] * 6 + [""] * 2
     for name in ("p_angry", "p_sad", "entropy", "margin", "start"):
         assert [row[name] for row in viterbi] == [row[name] for row in plain]
     assert rows_of(run(talk, *WINDOWS, "--smooth", "viterbi:0")) == plain
@@ -117,7 +118,8 @@ def test_speakers(talk):
     assert [row["note"] for row in rows] == [
         "overlaps bob (0.50 s)",
         "overlaps anna (0.50 s)",
-        "overlaps eve (1.00 s); digital silence; recording ends at 8.000 s, within the segment",
+        "overlaps eve (1.00 s); digital silence; recording ends at 8.000 s, within the segment; "
+        "no label: nothing to hear",
         "overlaps anna (1.00 s)",
     ]
     assert rows[3]["error"] == (
@@ -266,7 +268,7 @@ def test_a_strip_on_the_terminal(talk):
     done = run(talk, *WINDOWS, "-f", "table", env={"COLUMNS": "120", "NO_COLOR": "1"})
     assert done.stdout.splitlines()[0].split()[:3] == ["file", "start", "end"]
     drawn = done.stderr.splitlines()[0]
-    assert drawn.split() == ["talk.wav", "▏angry", "▏happy", "▏angry", "0:00-0:08"]
+    assert drawn.split() == ["talk.wav", "▏angry", "▏happy", "▏angry", "·" * 12, "0:00-0:08"]
     assert drawn.index("▏happy") - drawn.index("▏angry") == 12  # a quarter of 48 cells
     assert "fake  emotion moves by 0." in done.stderr
     quiet = run(talk, *WINDOWS, "-f", "table", "-q", env={"COLUMNS": "120"})

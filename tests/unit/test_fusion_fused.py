@@ -82,6 +82,16 @@ def test_where_the_text_took_over_two_probabilities_are_exchanged(speech, text):
     assert np.isnan(fused.probs[5]).all()
 
 
+def test_a_voice_that_says_nothing_leaves_it_to_the_words(speech, text):
+    even = {name: [0.25] * 6 for name in speech.table.columns if name.startswith("p_")}
+    silent = speech.table.with_columns({**even, "note": ["no label: nothing to hear"] * 6})
+    fused, _ = select([Side("voice", silent), text], manual(LABELS, ALWAYS))
+    assert fused["speech_label"].tolist() == [""] * 6
+    assert fused["label"].tolist() == ["happy", "happy", "angry", "angry", "", ""]
+    assert fused["note"].tolist()[:3] == [""] * 3
+    np.testing.assert_allclose(fused.probs[4], [0.25] * 4)
+
+
 def test_notes_errors_and_carried_columns(speech, text):
     fused, _ = select([speech, text], manual(LABELS, ALWAYS))
     assert fused["note"].tolist() == [

@@ -7,7 +7,7 @@ from fakes import FakeRecognizer
 
 from emocli.errors import ModelError
 from emocli.models.dropout import DropoutDraws
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 
 
 class Network(torch.nn.Module):
@@ -21,7 +21,7 @@ class Network(torch.nn.Module):
         return self.linear(self.dropout(self.norm(values)))
 
 
-class Recognizer:
+class Dropping(Recognizer):
     def __init__(self, p: float = 0.5) -> None:
         torch.manual_seed(0)
         self.card = ModelCard(name="m", labels=("happy", "sad"))
@@ -38,7 +38,7 @@ def waveforms(rng):
 
 
 def test_draws_differ_and_their_mean_is_near_the_answer_without_dropout(waveforms):
-    recognizer = Recognizer()
+    recognizer = Dropping()
     draws = DropoutDraws(recognizer, 400).logits(waveforms)
     assert draws.shape == (5, 400, 2)
     assert (draws.std(axis=1) > 0.05).all()
@@ -48,20 +48,20 @@ def test_draws_differ_and_their_mean_is_near_the_answer_without_dropout(waveform
 
 def test_an_utterance_s_draws_depend_on_nothing_else(waveforms):
     state = torch.random.get_rng_state()
-    together = DropoutDraws(Recognizer(), 4).logits(waveforms)
-    alone = DropoutDraws(Recognizer(), 4).logits(waveforms[3:4])
+    together = DropoutDraws(Dropping(), 4).logits(waveforms)
+    alone = DropoutDraws(Dropping(), 4).logits(waveforms[3:4])
     np.testing.assert_array_equal(together[3:4], alone)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_many_answers_take_as_long_as_more_audio():
-    recognizer = Recognizer()
+    recognizer = Dropping()
     recognizer.pool_seconds = 120.0
     assert DropoutDraws(recognizer, 10).pool_seconds == 12.0
 
 
 def test_dropout_is_off_again_afterwards(waveforms):
-    recognizer = Recognizer()
+    recognizer = Dropping()
     before = recognizer.logits(waveforms)
     DropoutDraws(recognizer, 2).logits(waveforms)
     np.testing.assert_array_equal(recognizer.logits(waveforms), before)
@@ -77,7 +77,7 @@ def test_dropout_is_off_again_afterwards(waveforms):
             "Leave it out, or fuse several checkpoints instead.",
         ),
         (
-            Recognizer(p=0.0), 5,
+            Dropping(p=0.0), 5,
             "m has no dropout layers, expected some for --mc-dropout. "
             "Leave it out, or fuse several checkpoints instead.",
         ),
@@ -87,7 +87,7 @@ def test_dropout_is_off_again_afterwards(waveforms):
             "Leave it out, or choose a model of emotions.",
         ),
         (
-            Recognizer(), 1,
+            Dropping(), 1,
             "--mc-dropout 1: one answer has no spread, expected 2 or more. Use 10 to 50.",
         ),
     ],
@@ -99,4 +99,4 @@ def test_what_cannot_be_asked_several_times(recognizer, n_draws, sentence):
 
 
 def test_remarks_are_the_model_s_own(waveforms):
-    assert DropoutDraws(Recognizer(), 2).remarks(waveforms) == [""] * 5
+    assert DropoutDraws(Dropping(), 2).remarks(waveforms) == [""] * 5

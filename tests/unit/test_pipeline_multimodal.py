@@ -11,14 +11,14 @@ from emocli.fusion.features import POSTERIORS, Input
 from emocli.fusion.logistic import fit_logistic
 from emocli.fusion.storage import dump_fuser
 from emocli.models.cross_modal import read_stack_fuser, sampling_rate_of
-from emocli.models.protocol import ModelCard
+from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import Tally
 from emocli.pipeline.scoring import PredictOptions
 
 
-class Counting:
+class Counting(Recognizer):
     """Logits are the number of samples and of letters."""
 
     def __init__(self, max_seconds=0.0, *, needs_text=True):

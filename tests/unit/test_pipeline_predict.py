@@ -52,10 +52,45 @@ def test_row_of_a_recording():
     assert (row["file"], row["start"], row["end"], row["model"]) == ("a.wav", 0.0, 1.5, "fake")
     np.testing.assert_allclose(probs_of(row), probs, rtol=1e-12)
     assert row["label"] == "angry"
-    assert row["entropy"] == pytest.approx(posteriors.entropy(probs))
-    assert row["varentropy"] == pytest.approx(posteriors.varentropy(probs))
-    assert row["margin"] == pytest.approx(posteriors.margin(probs))
     assert (row["note"], row["error"]) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("samples", "note"),
+    [
+        (np.zeros(8000), "digital silence; no label: nothing to hear"),
+        (np.full(8000, 0.25), "no sound (constant 0.25); no label: nothing to hear"),
+        (np.tile([2**-15, 0, -(2**-15), 0], 2000), "near silence (-93 dBFS); no label: nothing to"),
+        (tone(0.5, amplitude=2**-14), ""),
+    ],
+    ids=["digital", "constant", "dither", "two steps"],
+)
+@pytest.mark.parametrize("windows", [True, False])
+def test_a_recording_without_sound_has_a_posterior_and_no_label(samples, note, windows):
+    soundfile.write("a.wav", samples, 16000, subtype="PCM_16")
+    (row,) = rows_of("a.wav", windows=windows)
+    assert sum(probs_of(row)) == pytest.approx(1)
+    if note:
+        assert row["label"] == ""
+        assert row["note"].startswith(note)
+    else:
+        assert row["label"] != ""
+        assert row["note"] == "near silence (-88 dBFS)"
+
+
+@pytest.mark.parametrize("logit", [0.0, 0.1])
+def test_where_all_labels_tie_there_is_none(logit, monkeypatch):
+    monkeypatch.setattr(FakeRecognizer, "statistics", lambda self, waveform: [logit] * 4)
+    write_tone(Path("a.wav"))
+    (row,) = rows_of("a.wav")
+    assert probs_of(row) == [0.25] * 4
+    assert (row["label"], row["note"]) == ("", "no label: all labels are equally likely")
+
+
+def test_dimensions_of_silence_are_as_the_model_gives_them():
+    soundfile.write("a.wav", np.zeros(8000), 16000)
+    (row,) = rows_of("a.wav", FakeRecognizer(labels=(), dimensions=("arousal",)))
+    assert (row["arousal"], row["note"]) == (0.0, "digital silence")
 
 
 def test_model_is_named_with_its_revision():
@@ -82,7 +117,8 @@ def test_one_row_a_window():
     soundfile.write("a.flac", samples, 16000)
     rows = rows_of("a.flac", windows=True, window_seconds=6.0)
     assert [(row["start"], row["end"]) for row in rows] == [(0, 6), (6, 9.25), (9.25, 12.5)]
-    assert [row["note"] for row in rows] == ["", "digital silence", ""]
+    assert [row["note"] for row in rows] == ["", "digital silence; no label: nothing to hear", ""]
+    assert [row["label"] for row in rows] == ["angry", "", "angry"]
     rows = rows_of("a.flac", windows=True, window_seconds=8.0, hop_seconds=2.0)
     assert [row["start"] for row in rows] == [0, 2, 4, 6]
 
@@ -162,10 +198,7 @@ def test_recordings_that_cannot_be_used_have_an_error_and_no_prediction(rng):
     ]
     failed = rows[0]
     assert failed["label"] == ""
-    assert all(
-        math.isnan(failed[name])
-        for name in ("start", "end", "p_angry", "p_sad", "entropy", "varentropy", "margin")
-    )
+    assert all(math.isnan(failed[name]) for name in ("start", "end", "p_angry", "p_sad"))
 
 
 def test_notes():
@@ -178,9 +211,10 @@ def test_notes():
         "heavy clipping (78.5% of samples at full scale)",
         "near silence (-73 dBFS)",
         "too short (0.05 s, padded to 0.4 s)",
-        "digital silence",
+        "digital silence; no label: nothing to hear",
     ]
-    assert all(row["error"] == "" and row["label"] for row in rows)
+    assert all(row["error"] == "" for row in rows)
+    assert [row["label"] != "" for row in rows] == [True, True, True, False]
 
 
 def test_remarks_of_a_model_are_noted_once():

@@ -80,6 +80,24 @@ def test_normalized_entropy_counts_the_row_s_own_labels():
     np.testing.assert_allclose(posteriors.normalized_entropy(probs), [1.0, 1.0, 0.0])
 
 
+@pytest.mark.parametrize(
+    ("probs", "expected"),
+    [
+        ([0.25] * 4, True),
+        ([1 / 3, 1 / 3, 1 - 2 / 3], True),
+        ([0.5, 0.5, np.nan], True),
+        ([0.5, 0.5, 0.0], False),
+        ([1.0], False),
+        ([1.0, np.nan], False),
+        ([np.nan] * 3, False),
+        ([], False),
+    ],
+)
+def test_undecided_is_where_all_labels_are_equally_likely(probs, expected):
+    assert posteriors.undecided(probs) == expected
+    assert posteriors.undecided([probs, probs]).tolist() == [expected] * 2
+
+
 def test_no_labels_at_all():
     nothing = np.empty((2, 0))
     assert np.isnan(posteriors.margin(nothing)).all()

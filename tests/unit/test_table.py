@@ -19,7 +19,8 @@ def message(call, *arguments, **options) -> str:
 
 def test_what_follows_from_posteriors_is_computed():
     found = table(p_sad=[0.75, 0.5], p_happy=[0.25, 0.5])
-    assert found["label"].tolist() == ["sad", "sad"]  # the earlier one on a tie
+    assert found["label"].tolist() == ["sad", ""]  # none where all are equally likely
+    assert table(p_sad=[0.5, 0.4], p_happy=[0.5, 0.4], p_calm=[0.0, 0.2])["label"][0] == "sad"
     np.testing.assert_allclose(found["entropy"], [np.log(4) - 0.75 * np.log(3), np.log(2)])
     np.testing.assert_allclose(found["varentropy"], [0.1875 * np.log(3) ** 2, 0], atol=1e-15)
     np.testing.assert_allclose(found["margin"], [0.5, 0.0])
@@ -48,7 +49,7 @@ def test_rounded_posteriors_are_scaled_to_sum_to_one():
 
 
 def test_rows_of_several_label_sets():
-    found = table(p_a=[0.4, ""], p_b=[0.6, 0.5], p_c=["", 0.5])
+    found = table(p_a=[0.4, ""], p_b=[0.6, 0.6], p_c=["", 0.4])
     assert found["label"].tolist() == ["b", "b"]
     np.testing.assert_array_equal(np.isnan(found.probs), [[0, 0, 1], [1, 0, 0]])
 
@@ -175,3 +176,7 @@ def test_two_models_do_not_join_as_one():
         "p.csv: 1 rows repeat an utterance, expected one row for each: a. "
         "Choose one model's rows, or remove the repeated ones."
     )
+
+
+def test_a_label_that_is_given_stays_where_all_are_equally_likely():
+    assert table(p_sad=[0.5] * 2, p_happy=[0.5] * 2, label=["sad", ""])["label"][0] == "sad"
