@@ -5,6 +5,7 @@ that a head is never filled with random numbers. No code of a checkpoint is run 
 repository is asked.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from transformers.utils import logging as library_logging
 
 from emocli.errors import ModelError
-from emocli.models.checkpoint import Checkpoint, Shapes, n_layers_held
+from emocli.models.checkpoint import Checkpoint, Shapes, check_complete, n_layers_held
 
 # What a configuration says beyond the network: names of outputs are read by emocli itself, and
 # remote code, quantisers and attention kernels are not for a file to choose.
@@ -42,6 +43,8 @@ _SET_ASIDE = {
     "use_return_dict",
 }
 # What building raises for a configuration that makes no sense, all seen with real nonsense.
+MOST_TIED = 4
+"""Names that a tensor may have in a network: embeddings of encoder, decoder and output are one."""
 _NONSENSE = (
     StrictDataclassError,
     ArithmeticError,
@@ -68,10 +71,9 @@ def library_config(
     Raises:
         ModelError: the configuration makes no sense, or has more layers than there are weights.
     """
-    kept = {key: value for key, value in facts.items() if key not in _SET_ASIDE}
+    config = _config(checkpoint, model_type, facts, n_outputs)
     with _sense(checkpoint):
-        config = transformers.AutoConfig.for_model(model_type, **kept, num_labels=n_outputs)
-        n_layers = config.num_hidden_layers
+        n_layers = int(config.num_hidden_layers)
     held = n_layers_held(checkpoint.shapes)
     if n_layers > held:
         raise ModelError(
@@ -79,6 +81,75 @@ def library_config(
             f"Fetch the checkpoint again, or repair config.json."
         )
     return config
+
+
+def _config(
+    checkpoint: Checkpoint, model_type: str, facts: Mapping[str, Any], n_outputs: int
+) -> Any:
+    kept = {key: value for key, value in facts.items() if key not in _SET_ASIDE}
+    with _sense(checkpoint):
+        return transformers.AutoConfig.for_model(model_type, **kept, num_labels=n_outputs)
+
+
+def load_classifier(checkpoint: Checkpoint, kinds: Any, n_outputs: int) -> Any:
+    """A classifier of any architecture that the library has, with the weights of a checkpoint.
+
+    The library decides which tensor goes where, as it does in its own pipelines. What it would fill
+    with random numbers is an error.
+
+    Args:
+        checkpoint: what to load.
+        kinds: the library's classes by the class of the configuration.
+        n_outputs: rows of the last layer.
+
+    Returns:
+        The network in fp32, ready to predict; its configuration is its attribute ``config``.
+
+    Raises:
+        ModelError: the configuration makes no sense, or tensors are missing, left over or of
+            another shape.
+    """
+    config = _config(
+        checkpoint, str(checkpoint.config.get("model_type")), checkpoint.config, n_outputs
+    )
+    with _sense(checkpoint):
+        _check_size(checkpoint, config)
+        kind = kinds[type(config)]
+        expected = skeleton_shapes(checkpoint, lambda: kind(config))
+        _check_weights(checkpoint, expected)
+        network, found = fill(kind, config, checkpoint.load(), output_loading_info=True)
+    missing, unused = sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
+    check_complete(checkpoint.name, missing, unused)
+    return network
+
+
+def _check_size(checkpoint: Checkpoint, config: Any) -> None:
+    """Refuse layers that there are no tensors for, before any is built.
+
+    Raises:
+        ModelError: there are more layers than tensors.
+    """
+    n_layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    if n_layers > len(checkpoint.shapes):
+        raise ModelError(
+            f"{checkpoint.name}: config.json says {n_layers} layers and the weights have "
+            f"{len(checkpoint.shapes)} tensors. Fetch the checkpoint again, or repair config.json."
+        )
+
+
+def _check_weights(checkpoint: Checkpoint, expected: Shapes) -> None:
+    """Refuse a network much larger than its weights, before memory is taken for it.
+
+    Raises:
+        ModelError: it is.
+    """
+    n_expected = sum(math.prod(shape) for shape in expected.values())
+    if n_expected > MOST_TIED * max(1, checkpoint.n_parameters):
+        raise ModelError(
+            f"{checkpoint.name}: config.json describes a network of {n_expected:,} weights and the "
+            f"checkpoint has {checkpoint.n_parameters:,}. Fetch the checkpoint again, or repair "
+            f"config.json."
+        )
 
 
 def skeleton_shapes(checkpoint: Checkpoint, build: Callable[[], nn.Module]) -> Shapes:
@@ -98,13 +169,12 @@ def fill(kind: Any, config: Any, tensors: Mapping[str, Tensor], **options: Any) 
         kind: class of the network.
         config: its configuration.
         tensors: all weights by the network's own names.
-        options: what the class takes beyond a configuration.
+        options: what the class or the library takes beyond a configuration.
     """
     with silence():
-        network = kind.from_pretrained(
+        return kind.from_pretrained(
             None, config=config, state_dict=dict(tensors), dtype=torch.float32, **options
         )
-    return network.eval()
 
 
 def place_network(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
@@ -142,6 +212,8 @@ def _sense(checkpoint: Checkpoint) -> Iterator[None]:
     """Turn what the library says about a senseless configuration into one sentence."""
     try:
         yield
+    except ModelError:
+        raise
     except _NONSENSE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(

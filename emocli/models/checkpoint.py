@@ -289,15 +289,37 @@ def match_names(name: str, held: Shapes, expected: Shapes, *, ignored: str = "")
         and not _LEFTOVERS.search(key)
         and not (ignored and re.search(ignored, key))
     ]
+    _refuse_faults(name, missing, unused)
+    used = {target: key for target, key in places.items() if target in expected}
+    _check_shapes(name, held, expected, used)
+    return used
+
+
+def check_complete(name: str, missing: Sequence[str], unused: Sequence[str]) -> None:
+    """Make sure that a network has all its weights, and that none were left over but harmless ones.
+
+    Args:
+        name: of the checkpoint, for messages.
+        missing: tensors of the network that the checkpoint lacks.
+        unused: tensors of the checkpoint that the network lacks.
+
+    Raises:
+        ModelError: it has not.
+    """
+    _refuse_faults(
+        name,
+        [key for key in missing if not _OPTIONAL.search(key)],
+        [key for key in unused if not _LEFTOVERS.search(key)],
+    )
+
+
+def _refuse_faults(name: str, missing: Sequence[str], unused: Sequence[str]) -> None:
     if missing or unused:
         raise ModelError(
             f"{name}: the weights do not fit the network: {_faults(missing, unused)}. "
             f"The checkpoint is incomplete or of a kind that emocli does not know; use another "
             f"one, for example from `emocli models list`."
         )
-    used = {target: key for target, key in places.items() if target in expected}
-    _check_shapes(name, held, expected, used)
-    return used
 
 
 def _faults(missing: Sequence[str], unused: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from emocli.errors import ModelError
 from emocli.models import whisper_pt
 from emocli.models.aliases import aliases
 from emocli.models.checkpoint import Checkpoint
-from emocli.models.registry import modality_of, open_checkpoint
+from emocli.models.registry import KINDS, modality_of, open_checkpoint
 
 BUILTIN = ("logmel", "functionals", "prosody", "words", "egemaps")
 FACODEC = "facodec"
@@ -230,8 +230,9 @@ def _check_last(name: str, layer: Layer) -> None:
 
 def _check_kind(checkpoint: Checkpoint) -> None:
     kind = checkpoint.config["model_type"]
-    if kind.startswith("emocli-"):
+    known = [one for kinds in KINDS.values() for one in kinds if not one.startswith("emocli-")]
+    if kind not in known:
         raise ModelError(
             f"{checkpoint.name}: a model of type {kind} has no frames to give. Use one of "
-            f"{', '.join(BUILTIN)}, or a transformers checkpoint."
+            f"{', '.join(BUILTIN)}, or a checkpoint of type {', '.join(sorted(known))}."
         )

@@ -85,6 +85,17 @@ def name_outputs(
     return Outputs(labels=labels, multi_label=multi_label or bool(alias and alias.multi_label))
 
 
+def count_outputs(config: Mapping[str, Any], alias: Alias | None = None) -> int:
+    """How many outputs a checkpoint says that it has; 2, as the library has it, if it does not."""
+    names = config.get("id2label")
+    count = config.get("num_labels")
+    if isinstance(names, Mapping) and names:
+        return len(names)
+    if type(count) is int and count > 0:
+        return count
+    return len(alias.card.outputs) if alias and alias.card.outputs else 2
+
+
 def _own_names(config: Mapping[str, Any]) -> Sequence[str] | None:
     """Names by number as ``id2label`` has them; None if it is absent or only placeholders."""
     table = config.get("id2label")

@@ -291,14 +291,27 @@ def modality_of(checkpoint: Checkpoint) -> str:
         ModelError: the model is of an unknown kind.
     """
     kind = checkpoint.config.get("model_type")
-    for modality, kinds in KINDS.items():
-        if isinstance(kind, str) and kind in kinds:
+    if isinstance(kind, str):
+        for modality, kinds in KINDS.items():
+            if kind in kinds:
+                return modality
+        if modality := _library_modality(kind):
             return modality
-    known = ", ".join(sorted(kind for kinds in KINDS.values() for kind in kinds))
     raise ModelError(
-        f"{checkpoint.name}: config.json says model_type {kind!r}, expected one of {known}. "
-        f"Use a checkpoint of one of these."
+        f"{checkpoint.name}: config.json says model_type {kind!r}, expected one that emocli or "
+        f"transformers has an audio or sequence classifier for, such as wav2vec2 or bert. Use "
+        f"another checkpoint, or a later transformers."
     )
+
+
+def _library_modality(kind: str) -> str:
+    """The modality of classifiers that only the library knows; empty if it knows none."""
+    from transformers.models.auto import modeling_auto
+
+    if kind in modeling_auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES:
+        return "speech"
+    known = kind in modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+    return "text" if known else ""
 
 
 # The types that `emocli.models.speech` and `emocli.models.text` load, listed here once more so

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 from emocli.errors import ModelError
 from emocli.models.aliases import Alias
-from emocli.models.building import fill, library_config, skeleton_shapes
+from emocli.models.building import fill, library_config, load_classifier, skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, Shapes, match_names
 from emocli.models.devices import dtype_name
 from emocli.models.lanes import POOL_SECONDS
-from emocli.models.outputs import name_outputs
+from emocli.models.outputs import count_outputs, name_outputs
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.models.speech_features import CorpusNorm
 from emocli.models.speech_network import (
@@ -35,6 +35,7 @@ from emocli.models.speech_network import (
     SpeechNetwork,
     not_heard,
     with_filterbank,
+    with_library_front_end,
     with_waveforms,
     with_whisper_front_end,
 )
@@ -73,6 +74,7 @@ class SpeechRecognizer(Recognizer):
         self.engine_remark = remark
         self.module = network.module
         self.pool_seconds = POOL_SECONDS if device.type == "cpu" else math.inf
+        self.max_seconds = network.max_samples / network.sampling_rate
         self._network = network
         self._runner = NetworkRunner(
             card.name,
@@ -174,6 +176,8 @@ def build_network(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
     Raises:
         ModelError: the checkpoint is incomplete, contradicts itself or is of an unknown kind.
     """
+    if checkpoint.config.get("model_type") not in SPEECH_TYPES:
+        return _any_library_head(checkpoint, alias)
     if "pool_model.attention" in checkpoint.shapes:
         return _challenge_baseline(checkpoint, alias)
     if any(key.startswith("classifier.dense.") for key in checkpoint.shapes):
@@ -207,6 +211,15 @@ def _library_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
         return with_filterbank(checkpoint, config, module, outputs)
     network = with_waveforms(checkpoint, config, module, outputs)
     return replace(network, forward=lambda x, mask, _: module(x, attention_mask=mask).logits)
+
+
+def _any_library_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
+    """Whatever the library has a classifier and a feature extractor for, such as AST."""
+    kinds = transformers.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+    module = load_classifier(checkpoint, kinds, count_outputs(checkpoint.config, alias))
+    n_outputs = module.config.num_labels
+    outputs = name_outputs(checkpoint.name, checkpoint.config, n_outputs, alias)
+    return with_library_front_end(checkpoint, module, outputs)
 
 
 # Heads that the library does not know.

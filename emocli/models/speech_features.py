@@ -98,3 +98,31 @@ class WhisperSpectrogram:
             return_tensors="np",
         )
         return np.asarray(features["input_features"][0], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class LibraryFeatures:
+    """Whatever a feature extractor of the library makes of a waveform.
+
+    Attributes:
+        extractor: gives what its network takes in under the first of its ``model_input_names``.
+    """
+
+    extractor: Any
+
+    @property
+    def max_samples(self) -> int:
+        """Samples that fill the frames that the network takes; 0 if it takes any number.
+
+        The frames are those of Kaldi, 25 ms every 10 ms.
+        """
+        n_frames = getattr(self.extractor, "max_length", 0) or 0
+        rate = self.extractor.sampling_rate
+        return max(0, n_frames - 1) * (rate // 100) + rate // 40 if n_frames else 0
+
+    def __call__(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape (n_samples,) to (n_frames, n_bins), of one length for every waveform."""
+        features = self.extractor(
+            waveform, sampling_rate=self.extractor.sampling_rate, return_tensors="np"
+        )
+        return np.asarray(features[self.extractor.model_input_names[0]][0], dtype=np.float32)

@@ -20,6 +20,7 @@ from emocli.models.lanes import count_lanes, run_in_lanes
 from emocli.models.outputs import Outputs
 from emocli.models.speech_features import (
     FrontEnd,
+    LibraryFeatures,
     StackedFilterbank,
     UtteranceNorm,
     WhisperSpectrogram,
@@ -272,6 +273,41 @@ def with_whisper_front_end(
         outputs=outputs,
         sampling_rate=rate,
         max_samples=n_samples,
+    )
+
+
+def with_library_front_end(
+    checkpoint: Checkpoint, module: nn.Module, outputs: Outputs
+) -> SpeechNetwork:
+    """A network on what the checkpoint's own feature extractor of the library makes of waveforms.
+
+    Raises:
+        ModelError: there is no such extractor, or the network does not take what it gives.
+    """
+    rate = sampling_rate_of(checkpoint)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of filters so narrow that no frequency is in them
+            extractor = transformers.AutoFeatureExtractor.from_pretrained(
+                checkpoint.folder, local_files_only=True, trust_remote_code=False
+            )
+        front_end = LibraryFeatures(extractor)
+        with torch.inference_mode():
+            module(torch.from_numpy(front_end(np.zeros(rate, np.float32)))[None])
+    except Exception as error:  # whatever nonsense in a file makes the library raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"{checkpoint.name}: preprocessor_config.json describes no features that the network "
+            f"takes ({reason}). Fetch the checkpoint again, or repair the file."
+        ) from error
+    return SpeechNetwork(
+        module=module,
+        forward=lambda x, _mask, _valid: module(x).logits,
+        front_end=front_end,
+        outputs=outputs,
+        sampling_rate=rate,
+        min_samples=KALDI_FRAME_SAMPLES,
+        max_samples=front_end.max_samples,
     )
 
 

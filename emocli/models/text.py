@@ -1,5 +1,6 @@
 """Text recognisers from transformers checkpoints: BERT and its kin with a classification head."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,21 +10,37 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from emocli.errors import ModelError
 from emocli.models.aliases import Alias
-from emocli.models.building import fill, library_config, place_network, skeleton_shapes
+from emocli.models.building import (
+    fill,
+    library_config,
+    load_classifier,
+    place_network,
+    skeleton_shapes,
+)
 from emocli.models.checkpoint import Checkpoint, match_names
 from emocli.models.devices import dtype_name
-from emocli.models.outputs import name_outputs
+from emocli.models.outputs import count_outputs, name_outputs
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.models.text_tokens import (
-    OFFSET_POSITIONS,
     TextTokens,
     load_tokens,
     telling_of_memory,
     token_batches,
 )
 
-TEXT_TYPES = OFFSET_POSITIONS | {"bert", "deberta", "deberta-v2", "distilbert", "electra"}
+TEXT_TYPES = {
+    "bert",
+    "camembert",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "roberta",
+    "xlm-roberta",
+}
+"""Kinds whose padding is masked exactly; others share a batch with texts of their own length."""
 OUTPUT_LAYERS = ("classifier.out_proj.weight", "classifier.weight")
 
 
@@ -78,6 +95,46 @@ class TextRecognizer(Recognizer):
         return np.asarray(scored.double().cpu().numpy())
 
 
+class LibraryTextRecognizer(TextRecognizer):
+    """A `Recognizer` of texts with any classifier of the library.
+
+    It is given what the library's own pipeline would give it. Texts of one length share a batch, so
+    nothing is padded; without a padding token each is alone.
+    """
+
+    def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
+        """Scores of texts; see `Recognizer.logits`.
+
+        Raises:
+            ModelError: memory runs out, or the network cannot take a text.
+        """
+        result = np.empty((len(utterances), len(self.card.outputs)))
+        tokens = [self._tokens.of(text) for text in utterances]
+        alone = self.module.config.get_text_config().pad_token_id is None
+        size = 1 if alone else self._batch_size
+        for batch in token_batches(tokens, self._device, size, mixed=False):
+            with telling_of_memory(self.card.name, self._device, [tokens[i] for i in batch]):
+                result[batch] = self._answers([utterances[i] for i in batch])
+        return result
+
+    def _answers(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        inputs = self._tokens.library_inputs(texts)
+        accepted = inspect.signature(self.module.forward).parameters
+        given = {key: one.to(self._device) for key, one in inputs.items() if key in accepted}
+        try:
+            with torch.inference_mode():
+                scored = self.module(**given).logits
+        except torch.OutOfMemoryError:
+            raise
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(
+                f"{self.card.name}: the network cannot take a text of "
+                f"{given['input_ids'].shape[1]} tokens ({reason}). Use another checkpoint."
+            ) from error
+        return np.asarray(scored.double().cpu().numpy())
+
+
 def load_text(
     checkpoint: Checkpoint,
     device: torch.device,
@@ -99,20 +156,11 @@ def load_text(
         ModelError: the checkpoint or its tokenizer is incomplete, contradicts itself or is of an
             unknown kind.
     """
-    shapes, name = checkpoint.shapes, checkpoint.name
-    n_outputs = next((shapes[key][0] for key in OUTPUT_LAYERS if shapes.get(key)), 2)
-    config = library_config(
-        checkpoint,
-        str(checkpoint.config.get("model_type")),
-        checkpoint.config,
-        n_outputs,
-    )
-    kind: Any = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
-    names = match_names(name, shapes, skeleton_shapes(checkpoint, lambda: kind(config)))
-    outputs = name_outputs(name, checkpoint.config, n_outputs, alias)
-    tokens = load_tokens(checkpoint, config)
-    tensors = checkpoint.load()
-    network = fill(kind, config, {target: tensors[key] for target, key in names.items()})
+    name = checkpoint.name
+    is_known = checkpoint.config.get("model_type") in TEXT_TYPES
+    network = _exact_network(checkpoint) if is_known else _library_network(checkpoint, alias)
+    outputs = name_outputs(name, checkpoint.config, network.config.num_labels, alias)
+    tokens = load_tokens(checkpoint, network.config)
     card = ModelCard(
         name=name,
         revision=checkpoint.revision,
@@ -127,11 +175,23 @@ def load_text(
         source=f"hf:{name}" if checkpoint.revision else str(checkpoint.folder),
         description=alias.description if alias else "",
     )
-    return TextRecognizer(
-        card,
-        network,
-        tokens,
-        device,
-        dtype,
-        batch_size=batch_size,
-    )
+    kind = TextRecognizer if is_known else LibraryTextRecognizer
+    return kind(card, network, tokens, device, dtype, batch_size=batch_size)
+
+
+def _exact_network(checkpoint: Checkpoint) -> Any:
+    """A network of `TEXT_TYPES`."""
+    shapes = checkpoint.shapes
+    n_outputs = next((shapes[key][0] for key in OUTPUT_LAYERS if shapes.get(key)), 2)
+    model_type = str(checkpoint.config.get("model_type"))
+    config = library_config(checkpoint, model_type, checkpoint.config, n_outputs)
+    kind: Any = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    names = match_names(checkpoint.name, shapes, skeleton_shapes(checkpoint, lambda: kind(config)))
+    tensors = checkpoint.load()
+    return fill(kind, config, {target: tensors[key] for target, key in names.items()})
+
+
+def _library_network(checkpoint: Checkpoint, alias: Alias | None) -> Any:
+    """A network of any other kind that the library has."""
+    kinds = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+    return load_classifier(checkpoint, kinds, count_outputs(checkpoint.config, alias))

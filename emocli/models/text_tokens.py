@@ -17,7 +17,22 @@ from emocli.models.batching import plan_batches
 from emocli.models.checkpoint import Checkpoint
 
 # Their position numbers start after the number of the padding token.
-OFFSET_POSITIONS = {"camembert", "roberta", "xlm-roberta"}
+OFFSET_POSITIONS = {
+    "camembert",
+    "data2vec-text",
+    "esm",
+    "ibert",
+    "longformer",
+    "luke",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+}
+MOST_TOKENS = 8192
+"""Of a text for networks that set no limit, whose memory grows with the square."""
 VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt"}
 TOKENS_PER_BATCH = {"cpu": 2048, "mps": 8192, "cuda": 32768}
 """Most tokens in a batch with padding, unless the user says otherwise."""
@@ -63,13 +78,30 @@ class TextTokens:
             mask[place, : len(own)] = 1
         return ids, mask
 
+    def library_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """All that the library's tokenizer gives for texts of one length, on the CPU."""
+        cleaned = [self.preprocess(text) for text in texts]
+        return dict(
+            self.tokenizer(
+                cleaned,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+                verbose=False,
+            )
+        )
+
     def _encoded(self, text: str, **limits: Any) -> list[int]:
         encoded = self.tokenizer(self.preprocess(text), verbose=False, **limits)
         return list(encoded["input_ids"])
 
 
 def token_batches(
-    tokens: Sequence[Sequence[int]], device: torch.device, batch_size: int | None
+    tokens: Sequence[Sequence[int]],
+    device: torch.device,
+    batch_size: int | None,
+    *,
+    mixed: bool = True,
 ) -> Iterator[NDArray[np.intp]]:
     """Places of texts that go through a network at once, the longest texts first.
 
@@ -77,9 +109,10 @@ def token_batches(
         tokens: of each text.
         device: decides how many tokens a batch has, unless ``batch_size`` says how many texts.
         batch_size: most texts at once.
+        mixed: whether lengths may differ in a batch.
     """
     most = TOKENS_PER_BATCH.get(device.type, TOKENS_PER_BATCH["cpu"])
-    return plan_batches(list(map(len, tokens)), batch_size=batch_size, max_total=most, mixed=True)
+    return plan_batches(list(map(len, tokens)), batch_size=batch_size, max_total=most, mixed=mixed)
 
 
 @contextmanager
@@ -164,7 +197,7 @@ def _load_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
             f"{checkpoint.name}: no tokenizer can be read from {checkpoint.folder} ({reason}). "
             f"Fetch the checkpoint again with its tokenizer files."
         ) from error
-    if len(tokenizer) > config.vocab_size:
+    if len(tokenizer) > getattr(config, "vocab_size", len(tokenizer)):
         raise ModelError(
             f"{checkpoint.name}: the tokenizer has {len(tokenizer)} tokens and the network "
             f"{config.vocab_size}. The files do not belong together; fetch the checkpoint again."
@@ -174,10 +207,12 @@ def _load_tokenizer(checkpoint: Checkpoint, config: Any) -> Any:
 
 def _longest_input(tokenizer: Any, config: Any) -> int:
     """Longest input of a network that its tokenizer allows too."""
-    positions = config.max_position_embeddings
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if positions < 1:  # some say that there is no limit by -1
+        positions = MOST_TOKENS
     if config.model_type in OFFSET_POSITIONS:
         positions -= (config.pad_token_id or 0) + 1
-    return int(min(positions, tokenizer.model_max_length))
+    return int(min(positions, tokenizer.model_max_length, MOST_TOKENS))
 
 
 def _check_tokenizer_files(checkpoint: Checkpoint) -> None:

@@ -163,10 +163,13 @@ def _blocks_here(
         AudioError: window or hop are out of their ranges.
     """
     rate = max(one.card.sampling_rate for one in recognizers)
+    # No window is longer than what every model hears of it.
+    window = min(options.window_seconds, *(one.max_seconds or math.inf for one in recognizers))
+    hop = options.hop_seconds
     plan = plan_windows(
         rate,
-        window_seconds=options.window_seconds,
-        hop_seconds=options.hop_seconds,
+        window_seconds=window,
+        hop_seconds=hop if hop is None or hop > options.window_seconds else min(hop, window),
         min_seconds=max(MIN_TAIL_SECONDS, *(one.card.min_seconds for one in recognizers)),
     )
     cards = [one.card for one in recognizers]

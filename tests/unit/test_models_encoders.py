@@ -373,7 +373,10 @@ def test_embedded_classifiers_have_no_frames():
         load_encoder("builtin")
     assert str(caught.value) == (
         "builtin: a model of type emocli-compact has no frames to give. Use one of logmel, "
-        "functionals, prosody, words, egemaps, or a transformers checkpoint."
+        "functionals, prosody, words, egemaps, or a checkpoint of type bert, camembert, "
+        "data2vec-audio, deberta, deberta-v2, distilbert, electra, hubert, roberta, ser, sew, "
+        "sew-d, unispeech, unispeech-sat, wav2vec2, wav2vec2-bert, wav2vec2-conformer, wavlm, "
+        "whisper, xlm-roberta."
     )
 
 

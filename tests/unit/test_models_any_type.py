@@ -1,0 +1,223 @@
+"""Classifiers that only transformers knows, beside what transformers itself gives."""
+
+import json
+import warnings
+
+import checkpoints
+import numpy as np
+import pytest
+import torch
+import transformers
+from fakes import write_tone
+
+import emocli
+from emocli.errors import ModelError
+from emocli.models import registry
+from emocli.models.encoders import load_encoder
+from emocli.models.verify import verify
+
+TEXTS = ("i am happy", "sad", "i am not sad !", "am i ?", "happy sad !", "!", "i am not happy i am")
+SENTIMENTS = {"0": "negative", "1": "neutral", "2": "positive"}
+OWN_NAMES = ("funnel", "t5", "xlnet")
+"""Types whose configurations call everything otherwise."""
+SMALL = {
+    "albert": {"embedding_size": 8},
+    "bart": {
+        **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 24 for side in ("encoder", "decoder")},
+        "d_model": 16,
+        "init_std": 0.3,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+    },
+    "fnet": {},
+    "funnel": {
+        "d_model": 16,
+        "n_head": 2,
+        "d_head": 8,
+        "d_inner": 24,
+        "block_sizes": [1, 1],
+        "num_decoder_layers": 1,
+        "initializer_std": 0.3,
+    },
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 20, "pad_token_id": None},
+    "llama": {"num_key_value_heads": 2},
+    "longformer": {"attention_window": 4},
+    "modernbert": {"local_attention": 4},
+    "mpnet": {},
+    "rembert": {"input_embedding_size": 8, "output_embedding_size": 8},
+    "t5": {
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 24,
+        "num_layers": 2,
+        "num_heads": 2,
+        "initializer_factor": 3.0,
+        "decoder_start_token_id": 1,
+        "eos_token_id": 2,
+    },
+    "xlnet": {"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 24},
+}
+
+
+def message(call) -> str:
+    with pytest.raises(ModelError) as caught:
+        call()
+    return str(caught.value)
+
+
+def text_folder(path, model_type):
+    base = {} if model_type in OWN_NAMES else checkpoints.TEXT_CONFIG
+    config = transformers.AutoConfig.for_model(
+        model_type,
+        **{**base, "vocab_size": 40, "pad_token_id": 1, "num_labels": 3, **SMALL[model_type]},
+    )
+    kind = transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    network = checkpoints.build(kind, config)
+    with torch.no_grad():  # heads with the library's small weights would say the same of all
+        generator = torch.Generator().manual_seed(3)
+        for name, weights in network.named_parameters():
+            if weights.ndim > 1 and not name.endswith("embeddings.weight"):
+                weights.copy_(torch.randn(weights.shape, generator=generator))
+    network.config.save_pretrained(path)
+    network.save_pretrained(path)
+    content = json.loads((path / "config.json").read_text()) | {"id2label": SENTIMENTS}
+    (path / "config.json").write_text(json.dumps(content))
+    return checkpoints.save_tokenizer(path)
+
+
+def library_logits(path, texts):
+    """As the library's text-classification pipeline computes them, one by one."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    network = transformers.AutoModelForSequenceClassification.from_pretrained(path).eval()
+    found = []
+    for text in texts:
+        inputs = tokenizer(text, return_tensors="pt", truncation=True)
+        if "token_type_ids" not in network.forward.__code__.co_varnames:
+            inputs.pop("token_type_ids", None)
+        with torch.inference_mode():
+            found.append(network(**inputs).logits[0])
+    return torch.stack(found).double().numpy()
+
+
+@pytest.mark.parametrize("model_type", SMALL)
+def test_any_text_classifier_gives_what_the_library_gives(model_type, tmp_path):
+    folder = text_folder(tmp_path, model_type)
+    expected = library_logits(folder, TEXTS)
+    assert np.ptp(expected, axis=0).min() > 1e-3
+    model = registry.resolve(str(folder), device="cpu")
+    assert model.card.labels == ("negative", "neutral", "positive")
+    np.testing.assert_allclose(model.logits(TEXTS), expected, atol=1e-5)
+    assert registry.describe(str(folder)).card.modality == "text"
+
+
+@pytest.fixture(scope="module")
+def ast(tmp_path_factory):
+    config = transformers.ASTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        initializer_range=0.3,
+        max_length=128,
+        num_labels=4,
+    )
+    network = checkpoints.build(transformers.ASTForAudioClassification, config)
+    folder = tmp_path_factory.mktemp("ast")
+    checkpoints.save_network(folder, network, preprocessor=None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="At least one mel filter")  # as published ones
+        transformers.ASTFeatureExtractor(max_length=128).save_pretrained(folder)
+    return folder
+
+
+def test_an_audio_spectrogram_transformer_gives_what_the_library_gives(ast, rng):
+    waveforms = [rng.normal(0, 0.1, n).astype(np.float32) for n in (400, 5000, 16000, 16000, 40000)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="At least one mel filter")
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(ast)
+    network = transformers.AutoModelForAudioClassification.from_pretrained(ast).eval()
+    with torch.inference_mode():
+        expected = np.concatenate(
+            [
+                network(**extractor(one, sampling_rate=16000, return_tensors="pt")).logits.numpy()
+                for one in waveforms
+            ]
+        )
+    model = registry.resolve(str(ast), device="cpu", engine="auto")
+    np.testing.assert_allclose(model.logits(waveforms), expected, atol=1e-5)
+    assert model.card.labels == ("neutral", "happy", "angry", "sad")
+    assert model.max_seconds == pytest.approx((127 * 160 + 400) / 16000)
+    assert model.remarks(waveforms) == ["", "", "", "", "only the first 1.295 s were heard"]
+    assert all(check.passed is not False for check in verify(str(ast), device="cpu"))
+
+
+def test_windows_are_no_longer_than_the_network_hears(ast, tmp_path):
+    path = write_tone(tmp_path / "a.wav", 3.0)
+    whole = emocli.predict(str(path), str(ast), device="cpu")
+    assert whole["note"].tolist() == [""]
+    windows = emocli.predict(str(path), str(ast), device="cpu", windows=True, window_seconds=2.0)
+    lengths = windows["end"] - windows["start"]
+    assert windows["end"][-1] == 3.0
+    assert lengths.max() <= 1.295
+    np.testing.assert_allclose(whole.probs[0], np.average(windows.probs, axis=0, weights=lengths))
+
+
+def test_a_type_that_nobody_knows(tmp_path):
+    checkpoints.save(tmp_path, {}, {"model_type": "madeup"})
+    assert message(lambda: registry.resolve(str(tmp_path))) == (
+        f"{tmp_path}: config.json says model_type 'madeup', expected one that emocli or "
+        f"transformers has an audio or sequence classifier for, such as wav2vec2 or bert. Use "
+        f"another checkpoint, or a later transformers."
+    )
+
+
+def test_a_head_that_is_missing_is_not_made_up(tmp_path):
+    folder = text_folder(tmp_path, "mpnet")
+    weights = transformers.AutoModel.from_pretrained(folder)
+    weights.save_pretrained(folder)
+    content = json.loads((folder / "config.json").read_text()) | {"id2label": SENTIMENTS}
+    (folder / "config.json").write_text(json.dumps(content))
+    assert message(lambda: registry.resolve(str(folder))).startswith(
+        f"{folder}: the weights do not fit the network: missing classifier.dense.bias, "
+        f"classifier.dense.weight, classifier.out_proj.bias, classifier.out_proj.weight"
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"num_hidden_layers": 10**6}, "config.json says 1000000 layers and the weights have "),
+        ({"hidden_size": 4096, "intermediate_size": 2}, "config.json describes a network of "),
+        ({"hidden_size": 17}, "config.json describes no network that can be built ("),
+        ({"id2label": {"0": "sad", "1": "happy"}}, "config.json describes no network that can be"),
+        ({"hidden_act": "rm -rf"}, "config.json describes no network that can be built ("),
+    ],
+)
+def test_a_configuration_that_does_not_fit_its_weights(facts, sentence, tmp_path):
+    folder = text_folder(tmp_path, "mpnet")
+    content = json.loads((folder / "config.json").read_text()) | facts
+    (folder / "config.json").write_text(json.dumps(content))
+    assert message(lambda: registry.resolve(str(folder))).startswith(f"{folder}: {sentence}")
+
+
+@pytest.mark.parametrize("facts", [{"max_length": 64}, {"num_mel_bins": 64}, {"mean": "a"}, None])
+def test_features_that_the_network_does_not_take(facts, ast, tmp_path):
+    for path in ast.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    place = tmp_path / "preprocessor_config.json"
+    if facts is None:
+        place.unlink()
+    else:
+        place.write_text(json.dumps(json.loads(place.read_text()) | facts))
+    assert message(lambda: registry.resolve(str(tmp_path))).startswith(
+        f"{tmp_path}: preprocessor_config.json describes no features that the network takes ("
+    )
+
+
+def test_a_type_without_an_encoder_of_frames_says_so(ast):
+    assert message(lambda: load_encoder(str(ast))).startswith(
+        f"{ast}: a model of type audio-spectrogram-transformer has no frames to give. Use one of "
+        f"logmel, functionals, prosody, words, egemaps, or a checkpoint of type bert, camembert, "
+    )
