@@ -85,7 +85,7 @@ def apply_calibration(
         f"{calibration.method}({model or UNNAMED})" if is_known else model
         for model, is_known in zip(table.column("model"), known, strict=True)
     ]
-    columns["label"] = _labels(table, probs, calibration.labels)
+    columns["label"] = new_labels(table, probs, calibration.labels)
     if calibration.sets is not None:
         columns |= _set_columns(calibration.sets, probs, draws_of(table.keys()), calibration.labels)
     return table.with_columns(columns)
@@ -150,7 +150,7 @@ def _check_model(
             )
 
 
-def _labels(table: PredictionTable, probs: NDArray[np.float64], labels: Sequence[str]) -> Column:
+def new_labels(table: PredictionTable, probs: NDArray[np.float64], labels: Sequence[str]) -> Column:
     """The new top labels, where the old label was the old top one."""
     before = np.array([*table.labels, ""], dtype=object)[posteriors.top(table.probs)]
     after = np.array([*labels, ""], dtype=object)[posteriors.top(probs)]

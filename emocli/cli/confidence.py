@@ -1,5 +1,6 @@
 """Options that say how far to trust a prediction, and what they do to a table."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,27 @@ if TYPE_CHECKING:
     from emocli.table import PredictionTable
 
 CONFIDENCE_PANEL = "Confidence"
+
+
+class AdaptBy(StrEnum):
+    """What predictions are adapted to."""
+
+    NONE = "none"
+    ALL = "all"
+    SPEAKER = "speaker"
+    FILE = "file"
+
+
+Adapt = Annotated[
+    AdaptBy,
+    typer.Option(
+        "--adapt",
+        help="Correct rows by what the others show, without labels: all of the run, those of a "
+        "speaker (a column speaker, --speakers, or folders), or of a file (--windows). The less, "
+        "the fewer they are and the less their spread says that they have several emotions.",
+        rich_help_panel=CONFIDENCE_PANEL,
+    ),
+]
 
 CalibrationFile = Annotated[
     str | None,
@@ -55,6 +77,36 @@ Dropout = Annotated[
         rich_help_panel=CONFIDENCE_PANEL,
     ),
 ]
+
+
+def check_adaptation(adapt: AdaptBy, *, is_part: bool, by_window: bool, has_dropout: bool) -> None:
+    """Refuse what cannot be adapted, before anything is read.
+
+    Args:
+        adapt: to what.
+        is_part: the run sees a part of the recordings only.
+        by_window: rows are windows.
+        has_dropout: models answer several times.
+
+    Raises:
+        typer.BadParameter: it cannot.
+    """
+    if adapt is AdaptBy.NONE:
+        return
+    if is_part:
+        raise typer.BadParameter(
+            "it takes all recordings of the run; leave out --shard and --cluster",
+            param_hint="--adapt",
+        )
+    if has_dropout:
+        raise typer.BadParameter(
+            "the draws of --mc-dropout cannot be adapted; leave out one of them",
+            param_hint="--adapt",
+        )
+    if adapt is AdaptBy.FILE and not by_window:
+        raise typer.BadParameter(
+            "a recording has one row; add --windows or --segments", param_hint="--adapt"
+        )
 
 
 def read_calibration(path: str | None) -> "Calibration | None":

@@ -1,6 +1,7 @@
 """``emocli predict``: recordings or transcripts in, a table of emotions out."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -8,12 +9,14 @@ import typer
 
 from emocli.cli import confidence, options, resuming, timeline
 from emocli.cli.cautions import Cautions
+from emocli.cli.confidence import AdaptBy
 from emocli.cli.console import Talk, complain, emit, finish
 from emocli.cli.options import Engine, PredictionDType, batch_size_of
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
 from emocli.models.protocol import LoadOptions
+from emocli.pipeline.adapt import adapt_options, with_traits
 from emocli.pipeline.cluster import Cluster, predict_on_cluster
 from emocli.pipeline.journal import Journal
 from emocli.pipeline.predict import (
@@ -48,6 +51,7 @@ def predict(
     segments: timeline.Segments = False,
     min_seconds: timeline.MinSeconds = None,
     speakers: timeline.Speakers = None,
+    adapt: confidence.Adapt = AdaptBy.NONE,
     calibration: confidence.CalibrationFile = None,
     abstain_above: confidence.AbstainAbove = None,
     abstain_below: confidence.AbstainBelow = None,
@@ -84,6 +88,8 @@ def predict(
 
         emocli predict interview.flac --speakers interview.rttm
 
+        emocli predict recordings/ --adapt all -o emotions.csv
+
         emocli predict recordings/ --calibration cal.json --abstain-below 0.5
 
         emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
@@ -97,6 +103,12 @@ def predict(
     size = batch_size_of(batch_size)
     if kind in FORMATS and not found:
         resuming.check_output(output, paths)
+    confidence.check_adaptation(
+        adapt,
+        is_part=shard is not None or found is not None,
+        by_window=windows or segments,
+        has_dropout=mc_dropout is not None,
+    )
     shaping = Shaping(
         windows or segments,
         confidence.read_calibration(calibration),
@@ -127,16 +139,22 @@ def predict(
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
         if recognizer.engine_remark:
             talk.warn(recognizer.engine_remark)
+    adaptation = adapt_options(
+        adapt.value, recognizers, speakers_within_files=speakers is not None, remark=talk.say
+    )
     timeline.check_labels([recognizer.card for recognizer in recognizers], kind)
     chosen = PredictOptions(
         windows or segments, window, hop, size, n_processes=count_cores(), voice=voice
     )
+    if adaptation is not None:
+        recognizers = with_traits(recognizers)
+        shaping = replace(shaping, adaptation=adaptation)
     run = PredictionRun(inputs, recognizers, chosen, shaping)
     if found:
         _scatter(run, found, output, model, loading, talk, overwrite=not resume)
         return
     watch = Cautions()
-    by_row = kind in FORMATS and not chosen.windows
+    by_row = kind in FORMATS and not chosen.windows and adaptation is None
     if by_row and output == STDIN and kind in STREAMED:
         _stream(run, kind, talk, watch, csv_safe=csv_safe)
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from emocli.calibration.adaptation import ADAPTATION_FILE, Adaptation
 from emocli.errors import ModelError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.networks.compact import CompactConfig, CompactNetwork
@@ -28,12 +29,16 @@ class CompactRecognizer(Recognizer):
     Args:
         card: what the model is.
         network: with its weights.
+        adaptation: what is known of how it errs on recordings unlike those of its training.
     """
 
     one_core = True
 
-    def __init__(self, card: ModelCard, network: CompactNetwork) -> None:
+    def __init__(
+        self, card: ModelCard, network: CompactNetwork, adaptation: Adaptation | None = None
+    ) -> None:
         self.card = card
+        self.adaptation = adaptation
         self.module = network.eval()
 
     def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -50,6 +55,26 @@ class CompactRecognizer(Recognizer):
             waveforms = [torch.from_numpy(np.ascontiguousarray(utterances[i])) for i in part]
             with torch.inference_mode(), _one_thread():
                 found[part] = self.module(waveforms).numpy()
+        return found
+
+    def traits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """Traits for `emocli.calibration.adaptation`, shape (n_utterances, n_traits).
+
+        Only for a model with an ``adaptation``; 0 for a waveform without sound.
+
+        Args:
+            utterances: as for `logits`.
+        """
+        assert self.adaptation is not None
+        directions = self.adaptation.directions
+        found = np.zeros((len(utterances), directions.directions.shape[1]))
+        for part in _batches([len(waveform) for waveform in utterances]):
+            waveforms = [torch.from_numpy(np.ascontiguousarray(utterances[i])) for i in part]
+            with torch.inference_mode(), _one_thread():
+                sounding, functionals = self.module.describe(waveforms)
+            if sounding:
+                places = [part[index] for index in sounding]
+                found[places] = directions.traits(functionals.numpy().astype(np.float64))
         return found
 
 
@@ -112,7 +137,20 @@ def load_compact(folder: Path) -> CompactRecognizer:
         source=str(folder),
         description=str(config.get("description", "")),
     )
-    return CompactRecognizer(card, network)
+    return CompactRecognizer(card, network, _read_adaptation(folder / ADAPTATION_FILE, len(labels)))
+
+
+def _read_adaptation(path: Path, n_labels: int) -> Adaptation | None:
+    if not path.is_file():
+        return None
+    try:
+        arrays = {name: value.numpy() for name, value in load_file(path).items()}
+        return Adaptation.from_arrays(arrays, n_labels)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ModelError(
+            f"{path}: not the figures of this model's adaptation ({error}), expected those that "
+            f"`emocli train` wrote. Train the model again, or delete the file."
+        ) from error
 
 
 def _read_config(path: Path) -> dict[str, Any]:

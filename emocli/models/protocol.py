@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from emocli.calibration.adaptation import Adaptation
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
@@ -102,6 +104,7 @@ class Recognizer(ABC):
         pool_seconds: of audio that it is best given at once.
         needs_text: whether a multimodal model cannot do without words.
         one_core: it is too small for more than one core; others are best used by more processes.
+        adaptation: how it errs on recordings unlike those of its training; None if nobody knows.
     """
 
     card: ModelCard
@@ -113,6 +116,7 @@ class Recognizer(ABC):
     pool_seconds: float = math.inf
     needs_text: bool = False
     one_core: bool = False
+    adaptation: "Adaptation | None" = None
 
     @abstractmethod
     def logits(self, utterances: Sequence[Any]) -> "NDArray[np.float64]":
@@ -132,3 +136,11 @@ class Recognizer(ABC):
     def remarks(self, utterances: Sequence[Any]) -> list[str]:
         """What of each utterance is not taken in, empty where all is."""
         return [""] * len(utterances)
+
+    def traits(self, utterances: Sequence[Any]) -> "NDArray[np.float64]":
+        """Traits of a model with an ``adaptation``, shape (n_utterances, n_traits).
+
+        Args:
+            utterances: as for `logits`.
+        """
+        raise NotImplementedError(f"{self.card.identifier} has no traits.")

@@ -239,13 +239,29 @@ class CompactNetwork(nn.Module):
         Args:
             waveforms: float32, each of shape (n_samples,), of any lengths.
         """
-        frames = [self.front_end(waveform) for waveform in waveforms]
-        logits = torch.zeros(len(frames), len(self.config.labels))
-        sounding = [index for index, found in enumerate(frames) if len(found)]
+        sounding, frames = self._frames(waveforms)
+        logits = torch.zeros(len(waveforms), len(self.config.labels))
         if sounding:
-            padded, valid = pad_frames([frames[index] for index in sounding])
-            logits[sounding] = self.classify(padded, valid)
+            logits[sounding] = self.classify(*pad_frames(frames))
         return logits
+
+    @torch.no_grad()
+    def describe(self, waveforms: Sequence[Tensor]) -> tuple[list[int], Tensor]:
+        """Functionals of shape (n_sounding, 472), and which utterances have sound.
+
+        Args:
+            waveforms: as for `forward`.
+        """
+        sounding, frames = self._frames(waveforms)
+        if not sounding:
+            return [], torch.empty(0, N_FUNCTIONALS)
+        return sounding, self.functionals(*pad_frames(frames))
+
+    def _frames(self, waveforms: Sequence[Tensor]) -> tuple[list[int], list[Tensor]]:
+        """Which utterances have sound, and the frames of these."""
+        frames = [self.front_end(waveform) for waveform in waveforms]
+        sounding = [index for index, found in enumerate(frames) if len(found)]
+        return sounding, [frames[index] for index in sounding]
 
     def classify(self, frames: Tensor, valid: Tensor) -> Tensor:
         """Logits of shape (n_utterances, n_labels) from padded frames.

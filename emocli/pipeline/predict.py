@@ -11,6 +11,13 @@ import numpy as np
 from emocli.calibration.abstention import abstain
 from emocli.calibration.disagreement import with_movement
 from emocli.models.protocol import DEFAULT_LOADING, LoadOptions, Recognizer
+from emocli.pipeline.adapt import (
+    AdaptOptions,
+    TraitsRecognizer,
+    adapt_options,
+    adapted_table,
+    with_traits,
+)
 from emocli.pipeline.inputs import Inputs, PathLike, Utterance, carried_columns, read_inputs
 from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
@@ -45,6 +52,8 @@ class Shaping:
 
     Attributes:
         windows: rows are windows, and each says how much the emotion moves.
+        adaptation: corrects the rows by one another, before anything else; the models are then
+            followed by those of their traits.
         calibration: corrects the posteriors of each row.
         timeline: smooths windows and puts them together.
         abstain_above: largest entropy in nats with which a row keeps its label.
@@ -56,6 +65,7 @@ class Shaping:
     timeline: TimelineOptions = field(default_factory=TimelineOptions)
     abstain_above: float | None = None
     abstain_below: float | None = None
+    adaptation: AdaptOptions | None = None
 
     def settings(self) -> list[Any]:
         """What tells it from another one, as plain data."""
@@ -76,7 +86,10 @@ class Shaping:
         Raises:
             CalibrationError: the calibration is for another model or other labels.
         """
-        table = PredictionTable.from_rows(rows, folder=folder, name=NAME)
+        if self.adaptation is None:
+            table = PredictionTable.from_rows(rows, folder=folder, name=NAME)
+        else:
+            table = adapted_table(rows, self.adaptation, folder, NAME)
         if self.calibration is not None:
             from emocli.calibration.tables import apply_calibration
 
@@ -163,6 +176,8 @@ class PredictionRun:
         carried = dict.fromkeys(carried_columns(self.inputs.utterances), "")
         rows = []
         for one in self.recognizers:
+            if isinstance(one, TraitsRecognizer):
+                continue
             more = {"text": ""} if one.card.modality != "speech" else {}
             example = Utterance("-", Path(), carried={**carried, **more})
             n_draws, n_outputs = one.n_draws, len(one.card.outputs)
@@ -245,6 +260,7 @@ def predict(
     segments: bool = False,
     min_seconds: float = 0.0,
     speakers: str | None = None,
+    adapt: str = "none",
     calibration: "Calibration | None" = None,
     abstain_above: float | None = None,
     abstain_below: float | None = None,
@@ -273,6 +289,9 @@ def predict(
         segments: one row for each stretch of windows of one label; implies ``windows``.
         min_seconds: shortest segment, where it touches another.
         speakers: an RTTM file, a table, or ``"pyannote"``: one row for each turn of a speaker.
+        adapt: correct rows by what the others show, without labels: ``"all"`` of the run, those of
+            a ``"speaker"`` (by a column, ``speakers`` or folders) or of a ``"file"`` (windows);
+            see `emocli.calibration.adaptation`.
         calibration: corrects the posteriors of each row; see `emocli.calibration`.
         abstain_above: leave out the label where the entropy in nats is above this.
         abstain_below: leave out the label where its probability is below this.
@@ -295,7 +314,8 @@ def predict(
             hop out of its range.
         TableError: a manifest that is not a table, or turns of speakers that are none.
         TimelineError: smoothing that is none, or turns of speakers in other recordings.
-        CalibrationError: the calibration is for another model or other labels.
+        CalibrationError: the calibration is for another model or other labels, or a model cannot
+            be adapted.
         MissingDependency: a package for voice activity or speakers is not installed.
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
@@ -306,7 +326,6 @@ def predict(
         min_seconds,
         hop_seconds or window_seconds,
     )
-    shaping = Shaping(windows or segments, calibration, timeline, abstain_above, abstain_below)
     voice = VoiceActivity.find(vad)
     inputs = gather_inputs(paths, speakers, device=device)
     if remark is not None:
@@ -321,6 +340,18 @@ def predict(
         mc_dropout=mc_dropout,
     )
     recognizers = load_recognizers(model, loading)
+    adaptation = adapt_options(
+        adapt,
+        recognizers,
+        dropout=mc_dropout is not None,
+        speakers_within_files=speakers is not None,
+        remark=remark,
+    )
+    shaping = Shaping(
+        windows or segments, calibration, timeline, abstain_above, abstain_below, adaptation
+    )
+    if adaptation is not None:
+        recognizers = with_traits(recognizers)
     options = PredictOptions(
         windows or segments, window_seconds, hop_seconds, batch_size, voice=voice
     )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.audio.decode import read_waveform
+from emocli.calibration.adaptation import ADAPTATION_FILE, Adaptation
 from emocli.errors import RecipeError
 from emocli.metrics.calibration import (
     bins,
@@ -20,6 +21,7 @@ from emocli.pipeline.model_folder import claim_folder
 from emocli.posteriors import softmax
 from emocli.table import PredictionTable
 from emocli.table_io import read_table
+from emocli.training.adaptation import fit_adaptation, write_adaptation
 from emocli.training.data import (
     Split,
     Utterance,
@@ -203,8 +205,23 @@ def train_model(prepared: Data, output: Path, progress: Progress | None = None) 
         table = _table(prepared, chosen, softmax(logits, temperature), [split])
         figures |= _figures(prepared, chosen, softmax(logits, temperature), truth, "dev ")
     heard = [utterances[index] for index in split.train]
+    beside = output / ADAPTATION_FILE
+    beside.unlink(missing_ok=True)  # those of an earlier training are of other weights
     write_model(output, network, recipe, heard, figures)
+    adaptation = _adaptation(prepared, left_out, temperature, progress) if left_out else None
+    if adaptation is not None:
+        write_adaptation(beside, adaptation)
     return Trained(table, figures, output)
+
+
+def _adaptation(
+    prepared: Data, splits: Sequence[Split], temperature: float, progress: Progress | None
+) -> Adaptation | None:
+    """Figures for ``--adapt`` of corpora that were left out; None where they are too few."""
+    chosen, logits, truth = predicted(prepared, *held_out_scores(prepared, splits, progress))
+    functionals = prepared.features.functionals[0, chosen]
+    heard = [prepared.utterances[index] for index in chosen]
+    return fit_adaptation(logits / temperature, functionals, truth, heard)
 
 
 def _honesty(

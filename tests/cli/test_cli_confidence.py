@@ -107,3 +107,62 @@ def test_a_model_without_dropout_says_so(folder):
         "emocli: builtin-emotion has no dropout layers, expected some for --mc-dropout. "
         "Leave it out, or fuse several checkpoints instead.\n"
     )
+
+
+def test_predictions_are_adapted_to_one_another(folder):
+    plain = run("predict", "takes")
+    done = CliRunner().invoke(app, ["predict", "takes", "--adapt", "all"], catch_exceptions=False)
+    adapted = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["file"] for row in adapted] == [row["file"] for row in plain]
+    assert {row["model"] for row in adapted} == {"adapted(builtin)"}
+    assert list(adapted[0]) == list(plain[0])
+    assert f"builtin: {len(plain)} rows of 1 group adapted to one another; " in done.stderr
+
+
+def test_an_adapted_table_is_taken_up_where_it_was_left(folder):
+    def probs():
+        run("predict", "takes", "--adapt", "all", "-o", "a.csv")
+        rows = list(csv.DictReader(io.StringIO((folder / "a.csv").read_text())))
+        return {row["file"]: float(row["p_angry"]) for row in rows}
+
+    shutil.move("takes/keys.flac", "keys.flac")
+    fewer = probs()
+    shutil.move("keys.flac", "takes/keys.flac")
+    assert probs().keys() == fewer.keys() | {"takes/keys.flac"}
+    taken_up = probs()
+    (folder / "a.csv").unlink()
+    (folder / ".a.csv.journal").unlink(missing_ok=True)
+    assert taken_up == pytest.approx(probs(), rel=1e-4)
+
+
+def test_windows_are_adapted_to_their_file(folder):
+    rows = run("predict", "takes", "--adapt", "file", "--windows", "--window", "1")
+    notes = {row["file"]: row["note"] for row in rows if "adapted to" in row["note"]}
+    for file, note in notes.items():
+        n_rows = sum(row["file"] == file for row in rows)
+        assert f"adapted to {n_rows} rows, " in note
+    assert notes
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--adapt", "all", "--shard", "1/2"], "leave out --shard and --cluster"),
+        (["--adapt", "all", "--mc-dropout", "5"], "the draws of --mc-dropout cannot be adapted"),
+        (["--adapt", "file"], "add --windows or --segments"),
+        (["--adapt", "mood"], "mood"),
+    ],
+)
+def test_what_cannot_be_adapted_is_a_misuse(folder, options, reason):
+    done = CliRunner().invoke(app, ["predict", "takes", *options])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert reason in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_a_model_without_figures_is_not_adapted(folder):
+    done = CliRunner().invoke(
+        app, ["predict", "-m", "builtin-sentiment", "takes", "--adapt", "all"]
+    )
+    assert done.exit_code == 1
+    assert done.stderr.startswith("emocli: builtin-sentiment: no figures for adaptation, ")

@@ -5,9 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from emocli.calibration.adaptation import Adaptation, GroupFigures, TraitDirections
 from emocli.errors import ModelError
+from emocli.models.builtin_encoders import FunctionalsEncoder
 from emocli.models.compact import load_compact
 from emocli.networks.compact import CompactConfig, CompactNetwork, MemberConfig
+from emocli.training.adaptation import write_adaptation
 from emocli.training.data import Utterance
 from emocli.training.export import write_model
 from emocli.training.recipe import parse_recipe
@@ -124,4 +127,33 @@ def test_configuration_with_a_member_of_another_version(folder):
     config["members"][0]["colour"] = 1
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="unexpected keyword argument 'colour'"):
+        load_compact(folder)
+
+
+ADAPTATION = Adaptation(
+    TraitDirections(np.zeros(472), np.ones(472), np.eye(472)[:, :5]),
+    *2 * [GroupFigures(np.eye(3)[:, :2], np.eye(2), np.eye(2), np.ones(5))],
+)
+
+
+def test_traits_are_features_along_the_directions_of_the_adaptation(folder, rng):
+    assert load_compact(folder).adaptation is None
+    write_adaptation(folder / "adaptation.safetensors", ADAPTATION)
+    model = load_compact(folder)
+    waveforms = [noise(rng, 1), np.zeros(1600, np.float32), noise(rng, 2)]
+    found = model.traits(waveforms)
+    (features,) = FunctionalsEncoder().encode(waveforms[:1])
+    np.testing.assert_allclose(found[0], np.clip(features[0, :5], -6, 6), rtol=1e-3, atol=1e-3)
+    assert found[1].tolist() == [0.0] * 5
+    np.testing.assert_allclose(found[[0, 2]], model.traits(waveforms[::2]), atol=1e-4)
+    assert not model.traits(waveforms[1:2]).any()
+
+
+def test_figures_for_adaptation_that_are_none_are_an_error(folder):
+    path = folder / "adaptation.safetensors"
+    path.write_bytes(b"no tensors")
+    with pytest.raises(ModelError, match="not the figures of this model's adaptation"):
+        load_compact(folder)
+    save_file({"run.means": torch.zeros(3, 2)}, path)
+    with pytest.raises(ModelError, match=r"\(directions\.mean\)"):
         load_compact(folder)
