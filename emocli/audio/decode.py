@@ -1,7 +1,7 @@
 """Decoding: any recording to float32 mono at the rate a model wants, in blocks.
 
-libsndfile comes first, for it is everywhere, exact and quick; FFmpeg through PyAV takes what is
-left. Recordings are read, mixed and resampled block by block, so that the length of a recording
+libsndfile takes plain samples and FLAC, where it is exact and quick; FFmpeg through PyAV takes the
+rest. Recordings are read, mixed and resampled block by block, so that the length of a recording
 does not decide how much memory it takes.
 """
 
@@ -9,7 +9,6 @@ import contextlib
 import io
 import math
 import os
-import re
 import select
 import stat
 from collections.abc import Iterator
@@ -22,12 +21,14 @@ import soxr
 from numpy.typing import NDArray
 
 from emocli.audio import faults
+from emocli.audio.containers import read_at
+from emocli.audio.downmix import Downmix
+from emocli.audio.ffmpeg import open_with_ffmpeg
+from emocli.audio.plain_headers import NO_LENGTH, PLAIN, Samples, find_samples
 from emocli.audio.quality import Level, quality_remarks
+from emocli.audio.sndfile import SoundFileFrames
 from emocli.audio.stores import is_uri, open_stored
 from emocli.errors import AudioError
-
-BLOCK_SAMPLES = 1 << 18
-"""Samples of all channels decoded at a time: 16 s of mono at 16 kHz, 1 MiB."""
 
 LARGEST_SAMPLE = 1e9
 """180 dB above full scale, where there is no recording but a broken file."""
@@ -45,10 +46,23 @@ _END_TOLERANCE_SECONDS = 0.01
 WRITER_SECONDS = 5
 """How long a pipe may have no other end."""
 _MAX_PIPE_BYTES = 1 << 31
-_HEAD_BYTES = 512
 _MALFORMED = 3  # SF_ERR_MALFORMED_FILE of sndfile.h
-_STREAMED_BYTES = 0x7FFF0000
-"""Sizes from here on are not sizes: what writes to a pipe leaves the field at its largest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of what a file holds is heard.
+
+    Attributes:
+        channel: the only one of a track, from 1 on; None for all, mixed as `Downmix` does.
+        track: of a file with several, from 1 on; None for the default one.
+    """
+
+    channel: int | None = None
+    track: int | None = None
+
+
+DEFAULT_SELECTION = Selection()
 
 
 @dataclass(frozen=True)
@@ -76,10 +90,11 @@ class FrameSource(Protocol):
     """An open recording at its own rate and with its own channels."""
 
     sampling_rate: int
+    n_channels: int
     n_frames: int | None
-    """As the header has it, None where it does not say."""
+    """As the header has it or the decoder guesses, None where neither says; exact at the end."""
 
-    remark: str
+    remarks: list[str]
     """What turned out wrong, complete when all blocks were read."""
 
     def blocks(self, first: int, stop: int | None) -> Iterator[NDArray[np.float32]]:
@@ -96,10 +111,12 @@ class WaveformStream:
         start: seconds at which to start; the beginning by default.
         stop: seconds at which to stop; the end by default.
         name: what to call the recording in an error; the path by default.
+        selection: which track and channel to hear.
 
     Attributes:
         start: seconds at which the segment starts.
-        expected_seconds: length by the header, NaN until iteration starts and where it is silent.
+        expected_seconds: length by the header, or a guess from the size of the file; NaN until
+            iteration starts and where neither says.
         level: statistics of what was read so far, before resampling.
         duration: seconds read so far.
         remarks: doubts about the recording, complete after the last block.
@@ -113,8 +130,10 @@ class WaveformStream:
         start: float | None = None,
         stop: float | None = None,
         name: str = "",
+        selection: Selection = DEFAULT_SELECTION,
     ) -> None:
         self.name = name or os.fspath(path)
+        self._selection = selection
         self.start = start or 0.0
         self.expected_seconds = math.nan
         self.level = Level()
@@ -131,7 +150,6 @@ class WaveformStream:
         Raises:
             AudioError: the recording cannot be read, has no samples, has samples that are no
                 numbers, or the segment lies outside of it.
-            MissingDependency: its format needs PyAV.
         """
         self._check_segment()
         try:
@@ -142,28 +160,29 @@ class WaveformStream:
             raise faults.damaged(self.name, error.strerror or str(error)) from None
 
     def _read(self) -> Iterator[NDArray[np.float32]]:
-        with open_frames(self._path, self.name) as source:
+        with open_frames(self._path, self.name, self._selection.track) as source:
             self._check_source(source)
             first = round(self.start * source.sampling_rate)
             last = None if self._stop is None else round(self._stop * source.sampling_rate)
             self.expected_seconds = _expected_seconds(source, first, last)
-            yield from self._resampled(source, first, last)
+            mix = Downmix(self.name, source.sampling_rate, first, self._selection.channel)
+            heard = self._heard(mix.mixed(source.blocks(first, last)), source.sampling_rate)
+            yield from self._resampled(heard, source.sampling_rate)
             self._check_end(source)
-            self.remarks = quality_remarks(self.level) + [
-                remark for remark in (source.remark, self._missing_end(source)) if remark
-            ]
+            ends = self._missing_end(source)
+            remarks = [*quality_remarks(self.level), mix.remark, *source.remarks, ends]
+            self.remarks = [remark for remark in remarks if remark]
 
     def _resampled(
-        self, source: FrameSource, first: int, stop: int | None
+        self, waveforms: Iterator[NDArray[np.float32]], rate: int
     ) -> Iterator[NDArray[np.float32]]:
-        """Mono blocks at the wanted rate; nothing more once a sample turned out to be none."""
+        """Blocks at the wanted rate; nothing more once a sample turned out to be none."""
         resampler = None
-        if source.sampling_rate != self._sampling_rate:
+        if rate != self._sampling_rate:
             resampler = soxr.ResampleStream(
-                source.sampling_rate, self._sampling_rate, 1, dtype="float32", quality="HQ"
+                rate, self._sampling_rate, 1, dtype="float32", quality="HQ"
             )
-        for frames in source.blocks(first, stop):  # (n_frames, n_channels)
-            waveform = self._heard(frames, source.sampling_rate)
+        for waveform in waveforms:
             if not self._broken:
                 yield resampler.resample_chunk(waveform) if resampler else waveform
         if resampler and not self._broken:
@@ -173,31 +192,33 @@ class WaveformStream:
                 raise AudioError(
                     f"{self.name}: {self.duration:.6f} s are less than one sample at "
                     f"{self._sampling_rate} Hz, expected a longer recording. "
-                    f"Check its sampling rate of {source.sampling_rate} Hz."
+                    f"Check its sampling rate of {rate} Hz."
                 )
 
-    def _heard(self, frames: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
-        """The mean over channels, counted in."""
-        mono = frames.shape[1] == 1
-        with np.errstate(over="ignore", invalid="ignore"):
-            waveform = frames[:, 0] if mono else frames.mean(axis=1, dtype=np.float32)
-        level = Level.of(waveform, None if mono else frames)
-        if not math.isfinite(level.total):
-            broken = np.flatnonzero(~np.isfinite(waveform))
-            self._broken += [self.level.n_samples + int(index) for index in broken]
-        elif level.peak > LARGEST_SAMPLE:
-            raise AudioError(
-                f"{self.name}: a sample is {level.peak:.3g} times full scale, expected about 1 at "
-                f"most. Repair the recording or make it again."
-            )
-        self.level += level
-        self.duration = self.level.n_samples / sampling_rate
-        if self.duration > MAX_HOURS * 3600:
-            raise AudioError(
-                f"{self.name}: longer than {MAX_HOURS} hours, expected a shorter recording. "
-                f"Split it, or read parts of it with start and end in a manifest."
-            )
-        return waveform
+    def _heard(
+        self,
+        mixed: Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]],
+        sampling_rate: int,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Waveforms, counted in."""
+        for waveform, frames in mixed:
+            level = Level.of(waveform, None if frames.shape[1] == 1 else frames)
+            if not math.isfinite(level.total):
+                broken = np.flatnonzero(~np.isfinite(waveform))
+                self._broken += [self.level.n_samples + int(index) for index in broken]
+            elif level.peak > LARGEST_SAMPLE:
+                raise AudioError(
+                    f"{self.name}: a sample is {level.peak:.3g} times full scale, expected about "
+                    f"1 at most. Repair the recording or make it again."
+                )
+            self.level += level
+            self.duration = self.level.n_samples / sampling_rate
+            if self.duration > MAX_HOURS * 3600:
+                raise AudioError(
+                    f"{self.name}: longer than {MAX_HOURS} hours, expected a shorter recording. "
+                    f"Split it, or read parts of it with start and end in a manifest."
+                )
+            yield waveform
 
     def _check_segment(self) -> None:
         bounds = [self.start] if self._stop is None else [self.start, self._stop]
@@ -252,6 +273,7 @@ def read_waveform(
     start: float | None = None,
     stop: float | None = None,
     name: str = "",
+    selection: Selection = DEFAULT_SELECTION,
 ) -> Waveform:
     """A whole recording, or a segment of it, as one waveform.
 
@@ -261,13 +283,15 @@ def read_waveform(
         start: seconds at which to start; the beginning by default.
         stop: seconds at which to stop; the end by default.
         name: what to call the recording in an error; the path by default.
+        selection: which track and channel to hear.
 
     Raises:
         AudioError: the recording cannot be read, has no samples, has samples that are no numbers,
             or the segment lies outside of it.
-        MissingDependency: its format needs PyAV.
     """
-    stream = WaveformStream(path, sampling_rate, start=start, stop=stop, name=name)
+    stream = WaveformStream(
+        path, sampling_rate, start=start, stop=stop, name=name, selection=selection
+    )
     blocks = list(stream)
     samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return Waveform(
@@ -292,35 +316,81 @@ def resample(
 
 
 @contextlib.contextmanager
-def open_frames(path: str, name: str) -> Iterator[FrameSource]:
-    """A recording opened by the first decoder that takes it.
+def open_frames(path: str, name: str, track: int | None = None) -> Iterator[FrameSource]:
+    """A recording opened by the decoder that suits it.
 
     Args:
         path: where it is.
         name: what to call it in an error.
+        track: of a file with several, from 1 on; None for the default one.
 
     Raises:
-        AudioError: there is no recording at the path.
-        MissingDependency: its format needs PyAV.
+        AudioError: there is no recording at the path, or no such track.
     """
     with contextlib.ExitStack() as stack:
         try:
-            stream = stack.enter_context(_opened(path, name))
+            file = stack.enter_context(_opened(path, name))
         except OSError as error:
             raise faults.not_opened(name, path, error) from None
-        seekable = _seekable(stream, name)
-        try:
-            # A descriptor, because libsndfile is given names in an encoding that not all have.
-            handle: int | BinaryIO = stream.fileno() if seekable is stream else seekable
-            sound = stack.enter_context(soundfile.SoundFile(handle, closefd=False))
-        except soundfile.LibsndfileError as error:
-            seekable.seek(0)
-            source = stack.enter_context(_open_with_ffmpeg(seekable, name, path, error))
-            if error.code == _MALFORMED:
-                source.remark = "malformed, perhaps truncated"
-            yield source
-            return
-        yield SoundFileFrames(sound)
+        stream = _seekable(file, name)
+        n_bytes = stream.seek(0, os.SEEK_END)
+        yield _source(stack, stream, name, n_bytes, track)
+
+
+def _source(
+    stack: contextlib.ExitStack, stream: BinaryIO, name: str, n_bytes: int, track: int | None
+) -> FrameSource:
+    """What decodes a file; the stack closes it.
+
+    Text is not tried: FFmpeg would take some of it for a playlist.
+
+    Raises:
+        AudioError: nothing decodes it.
+    """
+    head = read_at(stream, 0, faults.HEAD_BYTES)
+    reason, remarks = "", []
+    plain: SoundFileFrames | None = None
+    if head[:4] in PLAIN:
+        samples = find_samples(stream, n_bytes)
+        if samples is not None and samples.is_wrong:
+            stream = samples.mended(stream)
+        if samples is not None and samples.is_out_of_bounds:
+            remarks = [NO_LENGTH]  # FFmpeg takes the largest size for none
+        else:
+            try:
+                plain = _open_plain(stack, stream, samples)
+            except soundfile.LibsndfileError as error:
+                reason = str(error.error_string).rstrip(".")
+                remarks = ["malformed, perhaps truncated"] if error.code == _MALFORMED else []
+    elif faults.is_text(head):
+        raise faults.not_audio(name, head, reason)
+    if plain is not None and plain.is_exact:
+        if track is not None and track > 1:
+            raise faults.no_such_track(name, track, 1)
+        return plain
+    try:
+        source = stack.enter_context(open_with_ffmpeg(stream, name, n_bytes, track, reason))
+    except AudioError:
+        if plain is None:
+            raise
+        return plain
+    source.remarks += remarks
+    return source
+
+
+def _open_plain(
+    stack: contextlib.ExitStack, stream: BinaryIO, samples: Samples | None
+) -> SoundFileFrames:
+    """A file that libsndfile opens.
+
+    Raises:
+        LibsndfileError: it does not.
+    """
+    stream.seek(0)
+    # A descriptor, because libsndfile is given names in an encoding that not all have.
+    handle = stream.fileno() if isinstance(stream, io.FileIO) else stream
+    sound = soundfile.SoundFile(handle, closefd=False)
+    return SoundFileFrames(stack.enter_context(sound), samples)
 
 
 def _opened(path: str, name: str) -> io.FileIO:
@@ -366,106 +436,7 @@ def _seekable(stream: io.FileIO, name: str) -> BinaryIO:
     return io.BytesIO(content)
 
 
-def _open_with_ffmpeg(
-    stream: BinaryIO, name: str, path: str, refusal: soundfile.LibsndfileError
-) -> contextlib.AbstractContextManager[FrameSource]:
-    """The recording opened by FFmpeg, or the reason why nothing opens it.
-
-    Text is not tried: FFmpeg would take some of it for a playlist and follow its links.
-    """
-    head = stream.read(_HEAD_BYTES)
-    stream.seek(0)
-    reason = str(refusal.error_string).rstrip(".")
-    if faults.is_text(head):
-        raise faults.not_audio(name, head, reason)
-    from emocli.audio.ffmpeg import open_with_ffmpeg
-
-    return open_with_ffmpeg(stream, name, os.path.splitext(path)[1], head, reason)
-
-
 def _expected_seconds(source: FrameSource, first: int, stop: int | None) -> float:
     """Length of a segment by the header, NaN where it does not say."""
     bounds = [bound for bound in (source.n_frames, stop) if bound is not None]
     return max(0, min(bounds) - first) / source.sampling_rate if bounds else math.nan
-
-
-class SoundFileFrames:
-    """A recording that libsndfile decodes.
-
-    Args:
-        sound: the open file.
-    """
-
-    def __init__(self, sound: soundfile.SoundFile) -> None:
-        self.sampling_rate: int = sound.samplerate
-        # What writes to a pipe cannot know the length and leaves the largest number there is.
-        self.n_frames: int | None = sound.frames if sound.frames < 2**62 else None
-        self.remark = ""
-        self._sound = sound
-        self._position = 0
-        self._block_frames = max(1, BLOCK_SAMPLES // sound.channels)
-
-    def blocks(self, first: int, stop: int | None) -> Iterator[NDArray[np.float32]]:
-        """Frames from ``first`` to before ``stop``, in blocks of shape (n_frames, n_channels)."""
-        last = min(bound for bound in (stop, self.n_frames, 2**62) if bound is not None)
-        self._go_to(min(first, last))
-        while self._position < last:
-            wanted = min(self._block_frames, last - self._position)
-            frames = self._read(wanted)
-            if len(frames):
-                yield frames
-            if len(frames) < wanted:
-                break
-        if stop is None or self._position < stop:
-            self.remark = cut_short(self._sound, self._position)
-
-    def _go_to(self, first: int) -> None:
-        """Move to a frame; some codecs can only be read from the start."""
-        if first and self._sound.seekable():
-            self._position = self._sound.seek(first)
-        while self._position < first:
-            if len(self._read(min(self._block_frames, first - self._position))) == 0:
-                break
-
-    def _read(self, n_frames: int) -> NDArray[np.float32]:
-        """The next frames, fewer at the end or where the data is damaged."""
-        frames = np.full((n_frames, self._sound.channels), np.nan, dtype=np.float32)
-        try:
-            n_read = len(self._sound.read(out=frames))
-        except soundfile.LibsndfileError:
-            # What was decoded before the damage is in place. The library's position is of no use:
-            # where the header promises more than there is, it does not know it any more.
-            missing = np.flatnonzero(np.isnan(frames).any(axis=1))
-            n_read = int(missing[0]) if len(missing) else n_frames
-        self._position += n_read
-        return frames[:n_read]
-
-
-_SIZE = re.compile(r"^ *(?:(?i:data|data size)|riff) *: (\d+) \(should be (\d+)\)", re.M)
-_FRAMES = re.compile(r"(?:'COMM' chunk \(|'ds64' chunk of )(\d+)")
-_NO_LOG = frozenset(("FLAC", "MP3"))
-
-
-def cut_short(sound: soundfile.SoundFile, n_read: int) -> str:
-    """A remark on a recording that ended before its header says it does, else nothing.
-
-    For formats of plain samples libsndfile corrects the length in silence and tells of it only in
-    its log. Ogg has no length, but a mark at the end.
-
-    Args:
-        sound: the open file.
-        n_read: frames that could be read.
-    """
-    promised = sound.frames if sound.frames < 2**62 else 0
-    if sound.format not in _NO_LOG:
-        log = sound.extra_info
-        size, frames = _SIZE.search(log), _FRAMES.search(log)
-        if size and 0 < int(size[2]) < int(size[1]) < _STREAMED_BYTES:
-            promised = round(n_read * int(size[1]) / int(size[2]))
-        elif frames:
-            promised = int(frames[1])
-        elif "End-Of-Stream flag" in log or "lacks an end-of-stream bit" in log:
-            return f"truncated: ends without a mark after {n_read / sound.samplerate:.1f} s"
-    if n_read >= promised:
-        return ""
-    return f"truncated: {n_read / sound.samplerate:.1f} of {promised / sound.samplerate:.1f} s"

@@ -21,6 +21,9 @@ _MAGIC = {
 }
 _CONTROL_IN_TEXT = frozenset("\t\n\r\f")
 
+HEAD_BYTES = 512
+"""First bytes of a file that tell what is in it."""
+
 
 def not_opened(name: str, path: str, error: OSError) -> AudioError:
     """The error for a path that the system does not open.
@@ -137,6 +140,45 @@ def no_samples(name: str) -> AudioError:
     )
 
 
+def no_index(name: str) -> AudioError:
+    """The error for an MP4 whose recorder did not come to write its index."""
+    return AudioError(
+        f"{name}: no index (moov box), without which an MP4 cannot be read, expected a recording "
+        f"that was finished or copied to its end. Copy it again, or repair it with untrunc."
+    )
+
+
+def no_track(name: str) -> AudioError:
+    """The error for a file with pictures alone."""
+    return AudioError(f"{name}: no sound track, expected one. Give the file that has the sound.")
+
+
+def no_decoder(name: str) -> AudioError:
+    """The error for a sound track of a codec that FFmpeg has no decoder for."""
+    return AudioError(
+        f"{name}: a sound track in an encoding that FFmpeg does not decode, expected another. "
+        f"Convert it to WAV or FLAC."
+    )
+
+
+def no_such_track(name: str, track: int, n_tracks: int) -> AudioError:
+    """The error for a sound track that is not there."""
+    return AudioError(
+        f"{name}: no sound track {track}, expected {_up_to(n_tracks)}. Choose another --track."
+    )
+
+
+def no_such_channel(name: str, channel: int, n_channels: int) -> AudioError:
+    """The error for a channel that is not there."""
+    return AudioError(
+        f"{name}: no channel {channel}, expected {_up_to(n_channels)}. Choose another --channel."
+    )
+
+
+def _up_to(n: int) -> str:
+    return "1" if n == 1 else f"1 to {n}"
+
+
 def damaged(name: str, reason: str) -> AudioError:
     """The error for a recording that is given up halfway.
 
@@ -156,12 +198,13 @@ def not_audio(name: str, head: bytes, reason: str) -> AudioError:
     Args:
         name: what the user calls the recording.
         head: the first bytes of the file, at least 4 where there are as many.
-        reason: what the decoder said.
+        reason: what libsndfile said, empty where it was not asked.
     """
     form = known_form(head)
     if form:
+        because = f" ({reason})" if reason else ""
         return AudioError(
-            f"{name}: the {form} header is cut short or damaged ({reason}), expected a whole "
+            f"{name}: the {form} header is cut short or damaged{because}, expected a whole "
             f"recording. Record it or copy it again."
         )
     if is_text(head):
@@ -169,8 +212,8 @@ def not_audio(name: str, head: bytes, reason: str) -> AudioError:
             f"{name}: holds text, expected audio. Check how the file was made or downloaded."
         )
     return AudioError(
-        f"{name}: no audio format that libsndfile or FFmpeg knows ({reason}), expected a "
-        f"recording. Convert it to WAV or FLAC."
+        f"{name}: no audio format that libsndfile or FFmpeg knows, expected a recording. "
+        f"Convert it to WAV or FLAC."
     )
 
 

@@ -8,19 +8,12 @@ from itertools import chain, groupby
 from emocli.errors import AudioError
 from emocli.natural_order import natural_key, natural_name
 
-SOUNDFILE_SUFFIXES = (
+AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
     *(".aiff", ".aif", ".au", ".caf", ".w64"),
-)
-"""Endings of what libsndfile decodes."""
-
-FFMPEG_SUFFIXES = (
     *(".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mov"),
     *(".wma", ".amr", ".3gp"),
 )
-"""Endings of what needs PyAV."""
-
-AUDIO_SUFFIXES = SOUNDFILE_SUFFIXES + FFMPEG_SUFFIXES
 """What a search in a folder looks for; a file that is named outright may end otherwise."""
 
 _Identity = tuple[int, int]

@@ -268,7 +268,6 @@ def hear_windows(
 
     Raises:
         AudioError: the recording cannot be used.
-        MissingDependency: its format needs PyAV.
     """
     cut = cut_speech(stream, plan, rate, detector) if detector else cut_stream(stream, plan)
     for first, samples in cut:
