@@ -17,7 +17,7 @@ class Question:
         model: name by which the server knows it.
         messages: role and content of each.
         schema: JSON schema of the reply.
-        temperature: from 0 to 2.
+        temperature: from 0 to 2; not sent to models that refuse it.
         max_tokens: longest reply.
     """
 
@@ -41,6 +41,11 @@ class Question:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+CUT = "the reply was cut at the limit of --max-tokens"
+_REASONING = ("reasoning_content", "reasoning")
+"""Where servers put what a model thinks. Some put the whole reply there if it never stops."""
+
+
 class Ending(StrEnum):
     """How a request ended."""
 
@@ -58,7 +63,7 @@ class Answer:
     Attributes:
         ending: how it ended.
         text: of the reply, ``""`` where there is none.
-        why: a sentence where it was not answered, without secrets.
+        why: where it was not answered, or not to its end: in a few words, without secrets.
     """
 
     ending: Ending
@@ -72,19 +77,56 @@ class Answer:
 
 
 def read_completion(body: Any) -> Answer:
-    """The answer in a chat completion, however odd it is.
+    """The answer in a chat completion, in whichever of its fields a server has put it.
 
     Args:
         body: parsed JSON.
     """
-    try:
-        choice = body["choices"][0]
-        message = choice["message"]
-    except (KeyError, IndexError, TypeError):
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, Mapping):
         return Answer(Ending.BROKEN, why="the reply has no choices")
-    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+    message = choice.get("message", {"content": choice.get("text")})
+    if not isinstance(message, Mapping):
         return Answer(Ending.BROKEN, why="the reply has no message")
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         return Answer(Ending.REFUSED, why="the model refused")
-    content = message.get("content")
-    return Answer(Ending.ANSWERED, content if isinstance(content, str) else "")
+    is_cut = choice.get("finish_reason") in ("length", "max_tokens")
+    return Answer(Ending.ANSWERED, _text_of(message), CUT if is_cut else "")
+
+
+def _text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message: its content, the one call of a tool, or else its reasoning."""
+    for found in (message.get("content"), _call(message), *map(message.get, _REASONING)):
+        text = _joined(found)
+        if text.strip():
+            return text
+    return ""
+
+
+def _joined(content: Any) -> str:
+    """Content that is a text, or a list of parts of which some are texts."""
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _call(message: Mapping[str, Any]) -> Any:
+    """What the only tool call of a message passes on; None where there is not one."""
+    calls = message.get("tool_calls")
+    call = calls[0] if isinstance(calls, list) and len(calls) == 1 else None
+    function = call.get("function") if isinstance(call, Mapping) else None
+    return function.get("arguments") if isinstance(function, Mapping) else None
+
+
+def complaint_in(body: Any) -> str | None:
+    """The words of an error that a server sends in place of a completion; None for anything else.
+
+    Args:
+        body: parsed JSON.
+    """
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if not error or body.get("choices"):
+        return None
+    said = error.get("message") if isinstance(error, Mapping) else error
+    return str(said or json.dumps(error))

@@ -6,12 +6,13 @@ import json
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from emocli.chat.question import Answer, Ending, Question, read_completion
+from emocli.chat.question import Answer, Ending, Question, complaint_in, read_completion
 from emocli.errors import JudgeError, JudgeUnavailable, MissingDependency
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ LONGEST_WAIT_SECONDS = 30.0
 LONGEST_ASKED_WAIT_SECONDS = 300.0
 """The longest that a server may make us wait before we try again."""
 _PASSING = (408, 409, 425, 429)
+_ABOUT_ROLES = re.compile(
+    r"system.{0,20}(role|message|prompt|instruction)|roles? must alternate", re.I
+)
+_ABOUT_FORM = re.compile(
+    r"response_format|grammar|schema|guided|not implemented|unsupported", re.IGNORECASE
+)
+"""What servers say that break over the form of a reply instead of refusing it."""
+FIRST_CONCURRENCY = 2
+"""Questions at a time until replies show that the server keeps up with more."""
+_QUICK_SHARE = 0.25
+"""Share of the time-out within which a reply is quick enough for one more question at a time."""
 _NO_USE = {
     401: "does not accept the key",
     403: "does not let us in",
@@ -134,19 +146,24 @@ class Shape:
     Attributes:
         formats: of `FORMATS`, the first is used and the others are tried if it is refused.
         length_field: name of the field that limits the reply.
+        has_temperature: whether the temperature is sent.
+        has_system: whether rules go into a message of the system's own, or before the user's.
     """
 
     formats: tuple[str, ...]
     length_field: str = "max_tokens"
+    has_temperature: bool = True
+    has_system: bool = True
 
     def fields(self, question: Question) -> dict[str, Any]:
         """The body of a request."""
         body: dict[str, Any] = {
             "model": question.model,
-            "messages": list(question.messages),
-            "temperature": question.temperature,
+            "messages": self._messages(question),
             self.length_field: question.max_tokens,
         }
+        if self.has_temperature:
+            body["temperature"] = question.temperature
         if self.formats[0] == "json":
             body["response_format"] = {"type": "json_object"}
         if self.formats[0] == "schema":
@@ -155,12 +172,29 @@ class Shape:
         return body
 
     def simpler(self, complaint: str) -> "Shape | None":
-        """Another spelling after a server refused this one; None if there is none."""
+        """Another spelling after a server refused this one; None if there is none.
+
+        What the server complains about goes first. A complaint about nothing in particular is
+        taken to be about the form of the reply, which fewest servers know.
+        """
         if "max_completion_tokens" in complaint and self.length_field == "max_tokens":
             return replace(self, length_field="max_completion_tokens")
+        if self.has_temperature and "temperature" in complaint.lower():
+            return replace(self, has_temperature=False)
+        if self.has_system and _ABOUT_ROLES.search(complaint):
+            return replace(self, has_system=False)
         if len(self.formats) > 1:
             return replace(self, formats=self.formats[1:])
         return None
+
+    def _messages(self, question: Question) -> list[Mapping[str, str]]:
+        """The messages, those of the system put before the user's if it takes none."""
+        if self.has_system:
+            return list(question.messages)
+        rules = [one["content"] for one in question.messages if one["role"] == "system"]
+        others = [one for one in question.messages if one["role"] != "system"]
+        first = {**others[0], "content": "\n\n".join([*rules, others[0]["content"]])}
+        return [first, *others[1:]]
 
 
 class _Conversation:
@@ -171,6 +205,7 @@ class _Conversation:
         self._server = server
         self._shape = Shape(server.formats)
         self._free_at = 0.0
+        self._pace = _Pace(server.concurrency)
         self._n_answered = 0
         self._in_a_row: list[str] = []
 
@@ -196,31 +231,48 @@ class _Conversation:
 
     async def _ask(self, question: Question) -> Answer:
         """The answer to one question, after as many attempts as it takes and may take."""
-        openai = import_openai()
         shape, n_failed = self._shape, 0
         while True:
             await self._wait_for_turn()
-            try:
-                answer = await self._attempt(question, shape)
-            except (TimeoutError, openai.APITimeoutError):
-                why = f"no answer within the {self._server.timeout_seconds:g} s of --timeout"
-                return Answer(Ending.LATE, why=why)
-            except (openai.APIStatusError, openai.APIConnectionError) as error:
-                trouble = self._read(error)
-                simpler = shape.simpler(trouble.why) if trouble.is_about_form else None
-                if simpler is not None:
-                    shape = simpler
-                    continue
-                if trouble.answer is not None or n_failed >= self._server.retries:
-                    return trouble.answer or Answer(Ending.FAILED, why=trouble.why)
-                self._pause(trouble, n_failed)
-                n_failed += 1
-            else:
+            found = await self._attempt(question, shape)
+            if isinstance(found, Answer):
                 self._shape = shape
-                return answer
+                return found
+            simpler = shape.simpler(found.why) if found.is_about_form else None
+            if simpler is not None:
+                shape = simpler
+                continue
+            if found.answer is not None or n_failed >= self._server.retries:
+                return found.answer or Answer(Ending.FAILED, why=found.why)
+            if not found.is_our_haste:
+                self._pause(found, n_failed)
+            n_failed += 1
 
-    async def _attempt(self, question: Question, shape: Shape) -> Answer:
-        fields = shape.fields(question)
+    async def _attempt(self, question: Question, shape: Shape) -> "Answer | _Trouble":
+        """The answer, or why this attempt had none."""
+        openai = import_openai()
+        async with self._pace.turn() as n_at_once:
+            begun = time.monotonic()
+            try:
+                body = await self._body(shape.fields(question))
+            except (TimeoutError, openai.APITimeoutError):
+                n_at_once = self._pace.slow_down(n_at_once)
+                why = f"no answer within the {self._server.timeout_seconds:g} s of --timeout"
+                alone = Answer(Ending.LATE, why=why) if n_at_once == 1 else None
+                return _Trouble(why, answer=alone, is_our_haste=True)
+            except (openai.APIStatusError, openai.APIConnectionError) as error:
+                return self._read(error)
+            if time.monotonic() - begun < _QUICK_SHARE * self._server.timeout_seconds:
+                self._pace.speed_up()
+        said = complaint_in(body)
+        if said is not None:
+            return _Trouble(f"an error instead of a reply: {self._server.without_key(said)}")
+        if body is None:
+            return Answer(Ending.BROKEN, why="the reply is no JSON")
+        return read_completion(body)
+
+    async def _body(self, fields: Mapping[str, Any]) -> Any:
+        """The JSON of a reply, None if it is none."""
         create: Callable[..., Awaitable[Any]] = (
             self._client.chat.completions.with_raw_response.create
         )
@@ -228,9 +280,9 @@ class _Conversation:
         async with asyncio.timeout(self._server.timeout_seconds):
             reply = await create(**fields)
         try:
-            return read_completion(json.loads(reply.text))
+            return json.loads(reply.text)
         except (ValueError, RecursionError):
-            return Answer(Ending.BROKEN, why="the reply is no JSON")
+            return None
 
     async def _wait_for_turn(self) -> None:
         while (left := self._free_at - time.monotonic()) > 0:
@@ -260,7 +312,11 @@ class _Conversation:
             raise unavailable(self._server, "says that nothing is left to spend")
         why = f"status {status}: {self._server.without_key(complaint(error))}"
         if status in _PASSING or status >= 500:
-            return _Trouble(why, wait_seconds=asked_wait(error.response.headers))
+            return _Trouble(
+                why,
+                wait_seconds=asked_wait(error.response.headers),
+                is_about_form=status >= 500 and bool(_ABOUT_FORM.search(why)),
+            )
         if "content_filter" in code or "content_policy" in code:
             return _Trouble(why, answer=Answer(Ending.REFUSED, why=why))
         return _Trouble(why, answer=Answer(Ending.FAILED, why=why), is_about_form=True)
@@ -275,12 +331,62 @@ class _Trouble:
         answer: what that makes of the question; None if it may be asked again.
         wait_seconds: how long the server wants to be left alone.
         is_about_form: whether another spelling of the request might do.
+        is_our_haste: whether it came of asking too much at a time, so that no wait is needed.
     """
 
     why: str
     answer: Answer | None = None
     wait_seconds: float | None = None
     is_about_form: bool = False
+    is_our_haste: bool = False
+
+
+class _Pace:
+    """How many questions are on their way at a time: as many as the server answers in time.
+
+    It begins with few, adds one with each quick reply, and halves the number when a reply is late,
+    never to go above that again: a server on a CPU works on one question while the others wait.
+
+    Args:
+        most: questions at a time at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = min(FIRST_CONCURRENCY, most)
+        self._n_active = 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[int]:
+        """Wait until a question may go; gives how many are then on their way, this one included."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._n_active < self._limit)
+            self._n_active += 1
+        try:
+            yield self._n_active
+        finally:
+            async with self._changed:
+                self._n_active -= 1
+                self._changed.notify_all()
+
+    def speed_up(self) -> None:
+        """Let one more go at a time."""
+        self._limit = min(self._limit + 1, self._most)
+
+    def slow_down(self, n_at_first: int) -> int:
+        """Let half of those go at a time that were on their way beside one that was late.
+
+        Args:
+            n_at_first: how many were on their way when it went.
+
+        Returns:
+            How many there were at most.
+        """
+        n_at_once = max(n_at_first, self._n_active)
+        self._most = max(1, min(self._most, n_at_once // 2))
+        self._limit = min(self._limit, self._most)
+        return n_at_once
 
 
 def unavailable(server: Server, what: str) -> JudgeUnavailable:

@@ -41,10 +41,11 @@ from emocli.cli.options import (
 from emocli.errors import JudgeError
 from emocli.fusion.sides import Side, align_truth, split_models
 from emocli.judging.conflicts import conflicts, conflicts_between
-from emocli.judging.measures import Terciles, dump_terciles, parse_terciles, terciles_of
+from emocli.judging.measures import Reference, dump_reference, parse_reference
 from emocli.judging.prompt import Case
 from emocli.judging.review import (
     NO_ANSWER,
+    NO_OPINION,
     THRESHOLDS,
     Outcome,
     Review,
@@ -225,7 +226,9 @@ def judge(
     concurrency: Annotated[
         int,
         typer.Option(
-            min=1, help="Questions on their way at a time.", rich_help_panel=MACHINE_PANEL
+            min=1,
+            help="Questions at a time at most; fewer if the server is slow.",
+            rich_help_panel=MACHINE_PANEL,
         ),
     ] = 8,
     timeout: Annotated[
@@ -271,8 +274,11 @@ def judge(
     The table gets label_before, judge_label, judge_confidence, judge_reason, judge_changed and
     judge_outcome; label is the one that counts. Posteriors and measures stay those of the fusion.
 
-    Status 3: some reviews had no answer (outcome late or failed), or rows of the table have no
-    prediction. Status 4: the server cannot be reached, refuses the key or lacks the model.
+    judge_reason says why the judge gives a label, or why there is no opinion.
+
+    Status 3: some reviews had no answer (outcome late or failed), no reply at all held an opinion,
+    or rows of the table have no prediction. Status 4: the server cannot be reached, refuses the key
+    or lacks the model.
 
     Examples:
 
@@ -327,6 +333,10 @@ def judge(
     reviewed = judging.reviewed_table(fused, reviews, options.model)
     emit(reviewed, output, kind, review_table, csv_safe=csv_safe)
     n_silent = sum(one.outcome in NO_ANSWER for one in reviews)
+    n_unread = sum(one.outcome in NO_OPINION for one in reviews)
+    if n_unread and n_unread == sum(one.outcome is not None for one in reviews):
+        talk.warn(f"No reply held an opinion; column {judging.REASON} says why.")
+        n_silent = n_unread
     finish(n_silent + int(fused.failed.sum()))
 
 
@@ -349,7 +359,7 @@ def _rows_up(
 class _Sound:
     """Where descriptions of the sound come from and go to."""
 
-    reference: Terciles | None
+    reference: Reference | None
     save_reference: Path | None
     root: str | None
 
@@ -362,10 +372,10 @@ def _asked(
     with progress.shown(talk, "recordings") as shown:
         found = judging.measure(fused, needed if rows else (), root=sound.root, progress=shown)
     _tell_unmeasured(found, talk)
-    of_run = terciles_of(list(found.measured.values()))
+    of_run = judging.reference_of_table(fused, found)
     if sound.save_reference:
         with replacing(str(sound.save_reference)) as stream:
-            stream.write(dump_terciles(of_run).encode())
+            stream.write(dump_reference(of_run).encode())
     cases = judging.cases(fused, rows, found, sound.reference or of_run, options)
     return {
         row: (case, judging.question_of(case, options))
@@ -373,9 +383,9 @@ def _asked(
     }
 
 
-def _read_reference(path: Path) -> Terciles:
+def _read_reference(path: Path) -> Reference:
     text = read_text(path, "what --save-reference wrote", JudgeError)
-    return parse_terciles(text, str(path))
+    return parse_reference(text, str(path))
 
 
 def _tell_unmeasured(found: Measurements, talk: Talk) -> None:
@@ -456,14 +466,15 @@ def _summarise(
         talk.show(outcomes_view(outcomes_of(reviews)))
     if changes:
         talk.show(changes_view(changes))
-    _tell_reasons(hearing, talk)
+    _tell_reasons(reviews, talk)
     if truth is not None:
         thresholds = sorted({*THRESHOLDS, threshold})
         talk.show(sweep_view(sweep(reviews, truth, [math.inf, *thresholds]), threshold))
 
 
-def _tell_reasons(hearing: Hearing, talk: Talk) -> None:
-    """The first few different reasons why there was no answer."""
-    reasons = dict.fromkeys(one.why for one in hearing.answers.values() if one.why)
+def _tell_reasons(reviews: Sequence[Review], talk: Talk) -> None:
+    """The first few different reasons why there was no opinion."""
+    reasons = dict.fromkeys(one.reason for one in reviews if one.outcome in NO_OPINION)
+    reasons.pop("", None)
     if reasons:
         talk.say(f"Without an opinion: {listing(reasons)}.")

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -12,9 +12,15 @@ from emocli.errors import JudgeError
 from emocli.schema import Fields
 
 FORMAT = "emocli sound terciles"
-VERSION = 1
+VERSION = 2
 FEWEST = 3
 """Utterances from which on thirds mean anything."""
+FEWEST_OF_A_SPEAKER = 12
+"""Utterances from which on a speaker is compared with nobody else: four in each third."""
+_SEXES = {
+    **dict.fromkeys(("f", "female", "woman", "w"), "female"),
+    **dict.fromkeys(("m", "male", "man"), "male"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,72 @@ def terciles_of(measured: Sequence[Measured]) -> Terciles:
     return Terciles(ends)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What low and high mean: beside everyone, beside one sex, and beside a speaker's own.
+
+    Attributes:
+        everyone: of all utterances.
+        by_sex: of those whose speaker's sex is known, see `sex_of`.
+        by_speaker: of speakers with enough utterances; not part of what is saved.
+    """
+
+    everyone: Terciles
+    by_sex: Mapping[str, Terciles] = field(default_factory=dict)
+    by_speaker: Mapping[str, Terciles] = field(default_factory=dict)
+
+    def beside(self, speaker: str, sex: str) -> tuple[Terciles, str]:
+        """The terciles for an utterance, and in words whose they are.
+
+        Args:
+            speaker: who speaks; empty where that is not known.
+            sex: as `sex_of` gives it.
+        """
+        if speaker in self.by_speaker:
+            return self.by_speaker[speaker], "this speaker's other utterances"
+        if sex in self.by_sex:
+            return self.by_sex[sex], f"{sex} speakers"
+        return self.everyone, "all speakers" if self.everyone.ends else ""
+
+
+def sex_of(text: str) -> str:
+    """``female`` or ``male`` as tables write it in one way or another; else the text itself.
+
+    Example:
+        >>> sex_of("F"), sex_of("Man"), sex_of(""), sex_of("Diverse")
+        ('female', 'male', '', 'diverse')
+    """
+    known = text.strip().casefold()
+    return _SEXES.get(known, known)
+
+
+def reference_of(
+    measured: Sequence[Measured], speakers: Sequence[str], sexes: Sequence[str]
+) -> Reference:
+    """The terciles of utterances.
+
+    Args:
+        measured: of each utterance.
+        speakers: of each; empty where that is not known.
+        sexes: of each, as `sex_of` gives it.
+    """
+    return Reference(
+        terciles_of(measured),
+        _by_group(measured, sexes, FEWEST),
+        _by_group(measured, speakers, FEWEST_OF_A_SPEAKER),
+    )
+
+
+def _by_group(
+    measured: Sequence[Measured], groups: Sequence[str], fewest: int
+) -> dict[str, Terciles]:
+    members: dict[str, list[Measured]] = {}
+    for one, group in zip(measured, groups, strict=True):
+        if group:
+            members.setdefault(group, []).append(one)
+    return {group: terciles_of(own) for group, own in members.items() if len(own) >= fewest}
+
+
 def describe(measured: Measured | None, terciles: Terciles) -> dict[str, str] | str:
     """The sound of an utterance in words.
 
@@ -111,14 +183,23 @@ class _TercileFields(Fields):
     writer: ClassVar[str] = "emocli judge --save-reference"
 
 
-def dump_terciles(terciles: Terciles) -> str:
-    """Terciles as JSON."""
-    ends = {name: {"low": low, "high": high} for name, (low, high) in terciles.ends.items()}
-    return json.dumps({"format": FORMAT, "version": VERSION, "measures": ends}, indent=2) + "\n"
+def dump_reference(reference: Reference) -> str:
+    """A reference as JSON, without what is known of single speakers."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "measures": _plain(reference.everyone),
+        "by_sex": {sex: _plain(terciles) for sex, terciles in reference.by_sex.items()},
+    }
+    return json.dumps(content, indent=2) + "\n"
 
 
-def parse_terciles(text: str, name: str) -> Terciles:
-    """Terciles from what `dump_terciles` made.
+def _plain(terciles: Terciles) -> dict[str, dict[str, float]]:
+    return {name: {"low": low, "high": high} for name, (low, high) in terciles.ends.items()}
+
+
+def parse_reference(text: str, name: str) -> Reference:
+    """A reference from what `dump_reference` made.
 
     Args:
         text: JSON.
@@ -130,7 +211,16 @@ def parse_terciles(text: str, name: str) -> Terciles:
     fields = _TercileFields.parse(text, name)
     fields.constant("format", FORMAT)
     fields.constant("version", VERSION)
-    found = fields.values.get("measures")
+    by_sex = fields.values.get("by_sex")
+    if not isinstance(by_sex, dict):
+        raise JudgeError(_damaged(name))
+    return Reference(
+        _terciles(fields.values.get("measures"), name),
+        {sex: _terciles(found, name) for sex, found in by_sex.items()},
+    )
+
+
+def _terciles(found: object, name: str) -> Terciles:
     if not isinstance(found, dict):
         raise JudgeError(_damaged(name))
     return Terciles({key: _ends(key, value, name) for key, value in found.items()})

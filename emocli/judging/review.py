@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.judging.reply import Fault, Opinion
+from emocli.judging.reply import Opinion, Unusable
 from emocli.metrics import classification
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # 0.5 to 0.95
@@ -45,7 +45,7 @@ class Review:
     """
 
     before: str
-    found: Opinion | Fault | None = None
+    found: Opinion | Unusable | None = None
     outcome: Outcome | None = None
 
     @property
@@ -56,21 +56,28 @@ class Review:
         return self.before
 
     @property
+    def reason(self) -> str:
+        """The judge's reason, or why there is no opinion."""
+        if isinstance(self.found, Opinion):
+            return self.found.reason
+        return self.found.why if self.found else ""
+
+    @property
     def change(self) -> str:
         """The exchange of labels, as ``angry->sad``; ``""`` if there is none."""
         return f"{self.before}{ARROW}{self.after}" if self.after != self.before else ""
 
 
-def decide(before: str, found: Opinion | Fault, threshold: float) -> Review:
-    """What comes of an opinion: another label only from a judge that is surer than the threshold.
+def decide(before: str, found: Opinion | Unusable, threshold: float) -> Review:
+    """Change the label only if the judge's confidence exceeds the threshold.
 
     Args:
         before: the fused label.
         found: the opinion, or why there is none.
         threshold: confidence that has to be exceeded, from 0 to 1.
     """
-    if isinstance(found, Fault):
-        return Review(before, found, Outcome(found.value))
+    if isinstance(found, Unusable):
+        return Review(before, found, Outcome(found.fault.value))
     if found.label == before:
         return Review(before, found, Outcome.CONFIRMED)
     sure = found.confidence > threshold

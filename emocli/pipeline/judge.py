@@ -17,9 +17,9 @@ from emocli.chat.question import Answer, Ending, Question
 from emocli.chat.service import Server, ask_all
 from emocli.errors import AudioError, JudgeError, MissingDependency
 from emocli.judging import prompt
-from emocli.judging.measures import Measured, Terciles, describe
+from emocli.judging.measures import Measured, Reference, describe, reference_of, sex_of
 from emocli.judging.prompt import Case, Turn
-from emocli.judging.reply import Fault, parse_reply
+from emocli.judging.reply import Fault, Opinion, Unusable, parse_reply
 from emocli.judging.review import Outcome, Review, decide
 from emocli.pipeline.inputs import Utterance, read_inputs
 from emocli.pipeline.progress import Progress, ProgressCallback, Tally
@@ -119,7 +119,7 @@ def measure(
         progress: called after each recording.
     """
     located = replace(table, folder=root) if root is not None else table
-    known = {_key(one): one for one in read_inputs(located).utterances}
+    known = {_key(one): _reachable(one) for one in read_inputs(located).utterances}
     tally = Tally(len(rows), progress)
     measured: dict[int, Measured] = {}
     failed: dict[int, str] = {}
@@ -135,6 +135,16 @@ def measure(
         tally.finished(failed=row in failed)
         tally.report()
     return Measurements(measured, failed)
+
+
+def _reachable(one: Utterance) -> Utterance:
+    """The utterance with its path from the working folder, where the table's has no such file.
+
+    ``emocli fuse recordings.csv text.csv -o out/fused.csv`` keeps paths as they were given.
+    """
+    from_here = Path(one.file)
+    is_lost = isinstance(one.path, Path) and not one.path.exists()
+    return replace(one, path=from_here) if is_lost and from_here.exists() else one
 
 
 _Key = tuple[str, float | None, float | None]
@@ -166,10 +176,12 @@ def cases(
     table: PredictionTable,
     rows: Sequence[int],
     sound: Measurements,
-    terciles: Terciles,
+    reference: Reference,
     options: JudgeOptions,
 ) -> list[Case]:
     """What the judge may know of each row: never its file, its speaker's name or its truth."""
+    speakers, sexes = _speakers_and_sexes(table)
+    compared = [reference.beside(speakers[row], sexes[row]) for row in rows]
     before = _earlier(table) if options.turns else {}
     letters = _letters(table)
     found = _posteriors(table, rows)
@@ -177,6 +189,7 @@ def cases(
         Case(
             transcript=table["text"][row],
             sound=describe(sound.measured.get(row), terciles),
+            beside=others,
             label=table["label"][row],
             posterior=posterior,
             labels=_choices(posterior, table["label"][row], options.min_probability)
@@ -187,8 +200,22 @@ def cases(
                 for other in before.get(row, [])[-options.turns :]
             ),
         )
-        for row, posterior in zip(rows, found, strict=True)
+        for row, posterior, (terciles, others) in zip(rows, found, compared, strict=True)
     ]
+
+
+def reference_of_table(table: PredictionTable, sound: Measurements) -> Reference:
+    """What low and high mean in a table, by its columns ``speaker`` and ``gender`` or ``sex``."""
+    speakers, sexes = _speakers_and_sexes(table)
+    rows = list(sound.measured)
+    return reference_of(
+        list(sound.measured.values()), [speakers[row] for row in rows], [sexes[row] for row in rows]
+    )
+
+
+def _speakers_and_sexes(table: PredictionTable) -> tuple[list[str], list[str]]:
+    told = table.column("gender" if "gender" in table else "sex").tolist()
+    return table.column("speaker").tolist(), [sex_of(text) for text in told]
 
 
 def _posteriors(table: PredictionTable, rows: Sequence[int]) -> list[dict[str, float]]:
@@ -279,7 +306,10 @@ def recall(questions: Sequence[Question], kept: KeptAnswers) -> Hearing:
 
 
 def _is_malformed(answer: Answer) -> bool:
-    return answer.ending is Ending.ANSWERED and parse_reply(answer.text, ()) is Fault.MALFORMED
+    if answer.ending is not Ending.ANSWERED:
+        return False
+    found = parse_reply(answer.text, ())
+    return isinstance(found, Unusable) and found.fault is Fault.MALFORMED
 
 
 def unanswered(questions: Sequence[Question], hearing: Hearing) -> list[Question]:
@@ -396,8 +426,11 @@ def _review(
     if answer is None:
         return Review(before, outcome=Outcome.NOT_ASKED)
     if answer.ending is not Ending.ANSWERED:
-        return decide(before, _FAULTS[answer.ending], threshold)
-    return decide(before, parse_reply(answer.text, case.labels), threshold)
+        return decide(before, Unusable(_FAULTS[answer.ending], answer.why), threshold)
+    found = parse_reply(answer.text, case.labels)
+    if isinstance(found, Unusable) and found.fault is Fault.MALFORMED and answer.why:
+        found = replace(found, why=answer.why)
+    return decide(before, found, threshold)
 
 
 def reviewed_table(
@@ -408,7 +441,7 @@ def reviewed_table(
     Posteriors, and what is computed from them, stay those of the fusion: a judge gives no
     posterior, so a changed label need not be the most probable one.
     """
-    opinions = [one.found if not isinstance(one.found, Fault) else None for one in reviews]
+    opinions = [one.found if isinstance(one.found, Opinion) else None for one in reviews]
     names = [name or UNNAMED for name in table.column("model").tolist()]
     return table.with_columns(
         {
@@ -417,7 +450,7 @@ def reviewed_table(
             BEFORE: [one.before for one in reviews],
             OPINION: [one.label if one else "" for one in opinions],
             CONFIDENCE: [one.confidence if one else math.nan for one in opinions],
-            REASON: [one.reason if one else "" for one in opinions],
+            REASON: [one.reason for one in reviews],
             CHANGED: [one.change for one in reviews],
             OUTCOME: [one.outcome.value if one.outcome else "" for one in reviews],
         }

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -85,6 +86,16 @@ def cached(folder):
     return [p for p in (folder / "cache").rglob("*.json") if p.parent.name != "batches"]
 
 
+OPINION = '{"label": "sad", "confidence": 0.95, "reason": "slow"}'
+CUT = "the reply was cut at the limit of --max-tokens"
+
+
+def ended(reply, reason):
+    """A completion that ended for another reason than that the model was done."""
+    reply["choices"][0]["finish_reason"] = reason
+    return reply
+
+
 KEPT = ["sad", "sad", "angry", "happy", ""]
 """Labels of the table as it was."""
 
@@ -122,8 +133,10 @@ def test_the_judge_never_learns_file_speaker_or_truth(folder, server):
     assert document["said before"] == [{"speaker": "A", "text": "what a day"}]
     assert document["speaker"] == "B"
     assert set(document) == {
-        "said before", "speaker", "transcript", "sound", "predicted", "probabilities",
+        "said before", "speaker", "transcript", "sound", "low and high are beside", "predicted",
+        "probabilities",
     }  # fmt: skip
+    assert document["low and high are beside"] == "all speakers"
     assert set(document["sound"]) == {
         "duration", "peak amplitude", "RMS amplitude", "loudness", "median pitch",
         "pitch range, 5th to 95th percentile", "speaking rate",
@@ -171,30 +184,177 @@ def test_equal_questions_are_asked_once(folder, server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome", "status"),
+    ("answer", "outcome", "reason"),
     [
-        (opinion("happy", 0.8), "unsure", 0),
-        (opinion("ecstatic", 1.0), "off-list", 0),
-        (opinion("happy", 95), "malformed", 0),
-        (completion("The speaker is happy."), "malformed", 0),
-        (completion('{"label": "hap'), "malformed", 0),
-        (completion(None), "malformed", 0),
-        (completion(None, refusal="I cannot help with that."), "refused", 0),
-        ({"choices": []}, "malformed", 0),
-        ({"choices": None}, "malformed", 0),
-        ({"choices": ["happy"]}, "malformed", 0),
-        ({"choices": [{"message": "happy"}]}, "malformed", 0),
-        ((200, b"<html>busy</html>", {}), "malformed", 0),
-        ((200, b'{"choices": [{"mess', {}), "malformed", 0),
-        (refusal(400, "filtered", code="content_filter"), "refused", 0),
+        (opinion("ecstatic", 1.0), "off-list", "its label is 'ecstatic', none of the table's"),
+        (opinion("happy", 95), "malformed", "its confidence is '95', expected 0 to 1"),
+        (
+            completion("The speaker is happy."),
+            "malformed",
+            "the reply holds no JSON object with a label: 'The speaker is happy.'",
+        ),
+        (completion(None), "malformed", "the reply is empty"),
+        (ended(completion(""), "length"), "malformed", CUT),
+        (ended(completion('{"label": "hap'), "length"), "malformed", CUT),
+        (completion(None, refusal="I cannot help with that."), "refused", "the model refused"),
+        (ended(completion(""), "content_filter"), "refused", "the model refused"),
+        ({"choices": []}, "malformed", "the reply has no choices"),
+        ({"choices": None}, "malformed", "the reply has no choices"),
+        ({"choices": ["happy"]}, "malformed", "the reply has no choices"),
+        ({"choices": [{"message": "happy"}]}, "malformed", "the reply has no message"),
+        ((200, b"<html>busy</html>", {}), "malformed", "the reply is no JSON"),
+        ((200, b'{"choices": [{"mess', {}), "malformed", "the reply is no JSON"),
+        (
+            refusal(400, "filtered", code="content_filter"),
+            "refused",
+            "status 400: filtered",
+        ),
     ],
 )
-def test_an_answer_that_is_no_opinion_keeps_the_label(folder, server, answer, outcome, status):
+def test_an_answer_that_is_no_opinion_keeps_the_label(folder, server, answer, outcome, reason):
     (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
     server.answer = lambda body: answer
     done = run("one.csv", url=server.url)
-    assert (done.exit_code, labels(done), outcomes(done)) == (status, ["angry"], [outcome])
+    assert (done.exit_code, labels(done), outcomes(done)) == (3, ["angry"], [outcome])
+    assert rows(done)[0]["judge_reason"] == reason
     assert f"  {outcome} " in done.stderr
+    assert f"Without an opinion: {reason}." in done.stderr
+    assert "warning: No reply held an opinion; column judge_reason says why.\n" in done.stderr
+
+
+def test_an_opinion_below_the_threshold_is_one(folder, server):
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    server.answer = lambda body: opinion("happy", 0.8)
+    done = run("one.csv", url=server.url)
+    assert (done.exit_code, labels(done), outcomes(done)) == (0, ["angry"], ["unsure"])
+
+
+def test_some_replies_without_an_opinion_are_no_failure(folder, server):
+    server.answer = lambda body: completion("so") if "leave me" in str(body) else opinion()
+    (folder / "two.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 1, 3)))
+    done = run("two.csv", url=server.url)
+    assert (done.exit_code, outcomes(done)) == (0, ["confirmed", "malformed"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        completion(
+            [{"type": "text", "text": OPINION[:20]}, {"type": "text", "text": OPINION[20:]}]
+        ),
+        completion([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": OPINION}]),
+        completion(None, reasoning_content=OPINION),
+        completion("", reasoning_content=f"long thoughts {OPINION}"),
+        completion(" ", reasoning=OPINION),
+        completion(OPINION, reasoning_content="hm"),
+        completion(None, tool_calls=[{"function": {"name": "review", "arguments": OPINION}}]),
+        completion(f"The voice is slow.\n</think>\n\n{OPINION}"),
+        {"choices": [{"index": 0, "text": OPINION, "finish_reason": "stop"}]},
+        ended(completion(OPINION), "length"),
+    ],
+)
+def test_a_reply_is_found_wherever_the_server_puts_it(folder, server, answer):
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    server.answer = lambda body: answer
+    done = run("one.csv", url=server.url)
+    assert (done.exit_code, labels(done), outcomes(done)) == (0, ["sad"], ["changed"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ({"message": "Provider returned error", "code": 429}, "Provider returned error"),
+        ("busy", "busy"),
+        ({"code": 7}, '{"code": 7}'),
+    ],
+)
+def test_an_error_in_place_of_a_reply_is_asked_again(folder, server, error, said):
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    replies = [{"error": error}, opinion()]
+    server.answer = lambda body: replies.pop(0)
+    assert outcomes(run("one.csv", url=server.url)) == ["changed"]
+    server.answer = lambda body: {"error": error}
+    done = run("one.csv", "--retries", "1", "--cache", "new", url=server.url)
+    assert done.exit_code == 4
+    assert f"gave no answer (an error instead of a reply: {said}), expected" in done.stderr
+    assert len(server.asked) == 4
+
+
+REFUSALS = {
+    "temperature": (400, "Unsupported value: 'temperature' does not support 0.3 with this model."),
+    "system": (400, "System role not supported"),
+    "roles": (422, "Conversation roles must alternate user/assistant"),
+    "length": (400, "Use 'max_completion_tokens' instead of 'max_tokens'."),
+    "grammar": (500, "grammar error: unsupported"),
+    "not implemented": (501, "response_format is not implemented"),
+    "schema": (400, "json_schema is not known"),
+}
+
+
+def refused_part(body, what):
+    """Whether a request has what a server refuses."""
+    return {
+        "temperature": "temperature" in body,
+        "system": body["messages"][0]["role"] == "system",
+        "roles": body["messages"][0]["role"] == "system",
+        "length": "max_tokens" in body,
+        "grammar": "response_format" in body,
+        "not implemented": "response_format" in body,
+        "schema": "schema" in str(body.get("response_format")),
+    }[what]
+
+
+@pytest.mark.parametrize("refused", [[what] for what in REFUSALS] + [list(REFUSALS)])
+def test_what_a_server_refuses_is_left_out_and_remembered(folder, server, refused):
+    def answer(body):
+        found = next((what for what in refused if refused_part(body, what)), None)
+        return refusal(*REFUSALS[found]) if found else opinion("sad")
+
+    server.answer = answer
+    done = run("fused.csv", "--concurrency", "1", "--retries", "0", url=server.url)
+    assert done.exit_code == 3  # for the row that has no prediction
+    assert outcomes(done) == ["confirmed", "", "changed", "changed", ""]
+    assert not any(refused_part(server.asked[-1], what) for what in refused)
+    n_refused = sum(any(refused_part(body, what) for what in refused) for body in server.asked)
+    assert len(server.asked) == 3 + n_refused
+    assert not any(
+        refused_part(body, what) for body in server.asked[n_refused:] for what in refused
+    )
+
+
+def test_rules_go_before_the_utterance_for_a_model_without_a_system_s_role(folder, server):
+    def answer(body):
+        is_refused = body["messages"][0]["role"] == "system"
+        return refusal(400, "System role not supported") if is_refused else opinion("sad")
+
+    server.answer = answer
+    run("fused.csv", url=server.url)
+    (message,) = server.asked[-1]["messages"]
+    assert message["role"] == "user"
+    assert message["content"].startswith("You are an expert in emotional speech.")
+    assert message["content"].rstrip().endswith("END UTTERANCE")
+
+
+def test_a_server_that_works_on_one_at_a_time_is_not_hurried(folder, server):
+    """Each reply takes 0.1 s and the others wait, so eight at a time would all be late."""
+    one_at_a_time = threading.Lock()
+
+    def answer(body):
+        with one_at_a_time:
+            time.sleep(0.1)
+        return opinion("sad")
+
+    server.answer = answer
+    done = run(many(folder), "--timeout", "0.45", "--retries", "3", url=server.url)
+    assert done.exit_code == 0
+    assert set(outcomes(done)) <= {"confirmed", "changed"}
+
+
+def test_a_table_in_another_folder_than_its_recordings_finds_them(folder, server):
+    (folder / "out").mkdir()
+    (folder / "fused.csv").rename(folder / "out" / "fused.csv")
+    done = run("out/fused.csv", "--dry-run")
+    assert "2 of 5 recordings could not be measured. The first: gone-3.wav" in done.stderr
 
 
 def test_a_server_that_is_busy_is_given_its_time(folder, server):
@@ -338,7 +498,10 @@ def test_a_server_that_dies_is_not_asked_on_and_on(folder, server):
 
 def test_no_more_questions_at_a_time_than_asked_for(folder, server):
     def answer(body):
-        time.sleep(0.02)
+        for _ in range(200):  # until the third is here, which comes after the first quick reply
+            if len(server.asked) <= 2 or server.most >= 3:
+                break
+            time.sleep(0.01)
         return opinion()
 
     server.answer = answer
@@ -648,9 +811,9 @@ def test_the_readable_table_has_the_rows_that_were_reviewed(folder, server):
     done = run("fused.csv", "-f", "table", url=server.url)
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
         "file fused judge confidence label outcome reason",
-        "─" * 83,
+        "─" * 130,
         "very-sad-1.wav at 0.00 s sad sad 0.95 sad confirmed [so] up",
-        "angry-2.wav angry angry malformed",
+        "angry-2.wav angry angry malformed the reply holds no JSON object with a label: 'no idea'",
         "gone-3.wav happy sad 0.95 sad changed [so] up",
         "Not up for review: 2 rows.",
     ]

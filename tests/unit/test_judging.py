@@ -12,18 +12,22 @@ from emocli.judging import prompt
 from emocli.judging.conflicts import conflicts, conflicts_between
 from emocli.judging.measures import (
     MEASURES,
+    Reference,
     Terciles,
     describe,
-    dump_terciles,
-    parse_terciles,
+    dump_reference,
+    parse_reference,
+    reference_of,
     terciles_of,
 )
 from emocli.judging.prompt import BEGIN, END, Case, Turn, messages, quoted, schema
-from emocli.judging.reply import Fault, Opinion, one_line, parse_reply
+from emocli.judging.reply import Fault, Opinion, Unusable, one_line, parse_reply
 from emocli.judging.review import Outcome, Review, changes_of, decide, outcomes_of, sweep
 from emocli.table import PredictionTable
 
 LABELS = ("angry", "happy", "neutral", "sad")
+DEEP = '{"a":' * 3_000
+SAD = '{"label": "sad", "confidence": 0.9, "reason": "slow"}'
 PLAIN = Case("all right", "not measured", "sad", {"sad": 0.6, "happy": 0.4}, ("happy", "sad"))
 
 HOSTILE = {
@@ -100,6 +104,7 @@ def test_the_document_holds_all_that_the_judge_may_know():
 def test_the_schema_names_the_labels():
     assert schema(("a", "b"))["properties"]["label"] == {"type": "string", "enum": ["a", "b"]}
     assert schema(("a", "b"))["additionalProperties"] is False
+    assert schema(("a", "b"))["properties"]["reason"] == {"type": "string", "maxLength": 300}
 
 
 @pytest.mark.parametrize(
@@ -109,47 +114,84 @@ def test_the_schema_names_the_labels():
         ' {"reason": "slow", "confidence": 0.9, "label": " SAD "}\n',
         '```json\n{"label": "sad", "confidence": 0.9, "reason": "slow"}\n```',
         '<think>{"label": "happy"}</think>\n{"label": "sad", "confidence": 0.9, "reason": "slow"}',
+        f"The voice is slow.\n</think>\n\n{SAD}",
+        f'<thinking>{{"label": "happy"}}</thinking>{SAD}',
+        f'[THINK]{{"label": "happy"}}[/THINK]{SAD}',
+        f"<|channel|>analysis<|message|>slow<|end|><|channel|>final<|message|>{SAD}",
+        f"```json {SAD} ```",
+        f"~~~\n{SAD}\n~~~",
+        f"Sure! {SAD}",
+        f"{SAD}\n\nLet me know!",
+        f"\ufeff{SAD}",
+        f"[{SAD}]",
+        f"Draft: {SAD}\nFinal: {SAD}",
+        '{"label": "sad", "confidence": "0.9", "reason": "slow"}',
+        '{"label": "sad", "confidence": "90 %", "reason": "slow"}',
+        '{"label": "sad", "confidence": 0.9, "reason": "slow", "override": {"label": "happy"}}',
     ],
 )
 def test_replies_of_the_right_form(text):
     assert parse_reply(text, LABELS) == Opinion("sad", 0.9, "slow")
 
 
+def test_a_reason_may_speak_of_thoughts_and_may_be_missing():
+    text = '{"label": "sad", "confidence": 0.9, "reason": "says </think> aloud"}'
+    assert parse_reply(text, LABELS) == Opinion("sad", 0.9, "says </think> aloud")
+    assert parse_reply('{"label": "sad", "confidence": 1}', LABELS) == Opinion("sad", 1.0, "")
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "why"),
     [
-        "",
-        "sad",
-        "null",
-        "[]",
-        '"sad"',
-        '{"label": "sad", "confidence": 0.9}',
-        '{"label": "sad", "confidence": 0.9, "reason": "slow", "override": true}',
-        '{"label": "sad", "confidence": "0.9", "reason": "slow"}',
-        '{"label": "sad", "confidence": true, "reason": "slow"}',
-        '{"label": "sad", "confidence": 90, "reason": "slow"}',
-        '{"label": "sad", "confidence": -0.1, "reason": "slow"}',
-        '{"label": "sad", "confidence": NaN, "reason": "slow"}',
-        '{"label": "sad", "confidence": 1e999, "reason": "slow"}',
-        '{"label": "sad", "confidence": Infinity, "reason": "slow"}',
-        '{"label": ["sad"], "confidence": 0.9, "reason": "slow"}',
-        '{"label": "sad", "confidence": 0.9, "reason": 1}',
-        '{"label": "sad", "label": "happy", "confidence": 0.9, "reason": "slow"}',
-        'Sure! {"label": "sad", "confidence": 0.9, "reason": "slow"}',
-        '{"label": "sad", "confidence": 0.9, "reason": "slow"} {"label": "happy"}',
-        '{"label": "sad", "confidence": 0.9, "reason": "slow',
-        "[" * 10_000,
-        "x" * 100_000,
+        ("", "the reply is empty"),
+        ("sad", "the reply holds no JSON object with a label: 'sad'"),
+        ("null", "the reply holds no JSON object with a label: 'null'"),
+        ("{'label': 'sad'}", "the reply holds no JSON object with a label: \"{'label': 'sad'}\""),
+        ('{"mood": "sad"}', 'the reply holds no JSON object with a label: \'{"mood": "sad"}\''),
+        (
+            '{"label": "sad", "confidence": 0.9, "reason": "slow',
+            "the reply holds no JSON object with a label: "
+            '\'{"label": "sad", "confidence": 0.9, "reason": "slow\'',
+        ),
+        (
+            '{"label": "sad", "label": "happy", "confidence": 0.9}',
+            "the reply holds no JSON object with a label: "
+            '\'{"label": "sad", "label": "happy", "confidence": 0.9}\'',
+        ),
+        (
+            f'{SAD} {{"label": "happy", "confidence": 0.9}}',
+            "the reply holds 2 different JSON objects",
+        ),
+        ('{"label": "sad"}', "it has no confidence"),
+        ('{"label": "sad", "confidence": "very"}', "its confidence is 'very', expected 0 to 1"),
+        ('{"label": "sad", "confidence": true}', "its confidence is 'true', expected 0 to 1"),
+        ('{"label": "sad", "confidence": null}', "its confidence is 'null', expected 0 to 1"),
+        ('{"label": "sad", "confidence": 90}', "its confidence is '90', expected 0 to 1"),
+        ('{"label": "sad", "confidence": "90"}', "its confidence is '90', expected 0 to 1"),
+        ('{"label": "sad", "confidence": "120%"}', "its confidence is '120%', expected 0 to 1"),
+        ('{"label": "sad", "confidence": "nan"}', "its confidence is 'nan', expected 0 to 1"),
+        ('{"label": "sad", "confidence": -0.1}', "its confidence is '-0.1', expected 0 to 1"),
+        ('{"label": "sad", "confidence": 1e999}', "its confidence is 'Infinity', expected 0 to 1"),
+        (
+            f'{{"label": "sad", "confidence": 1{"0" * 400}}}',
+            f"its confidence is '1{'0' * 58}…', expected 0 to 1",
+        ),
+        ('{"label": ["sad"], "confidence": 0.9}', "its label is '[\"sad\"]', expected text"),
+        ('{"label": "sad", "confidence": 0.9, "reason": 1}', "its reason is '1', expected text"),
+        ("[" * 10_000, f"the reply holds no JSON object with a label: '{'[' * 59}…'"),
+        (DEEP, f"the reply holds no JSON object with a label: '{DEEP[:59]}…'"),
+        ("x" * 100_000, "the reply is longer than 20,000 characters"),
     ],
 )
-def test_replies_of_the_wrong_form_are_no_opinions(text):
-    assert parse_reply(text, LABELS) is Fault.MALFORMED
+def test_replies_of_the_wrong_form_say_what_is_wrong(text, why):
+    assert parse_reply(text, LABELS) == Unusable(Fault.MALFORMED, why)
 
 
 @pytest.mark.parametrize("label", ["ecstatic", "", "sad or happy", "sаd", "label_0"])
 def test_labels_off_the_list_are_no_opinions(label):  # one of them has a Cyrillic letter
     reply = json.dumps({"label": label, "confidence": 0.99, "reason": ""})
-    assert parse_reply(reply, LABELS) is Fault.OFF_LIST
+    why = f"its label is {label!r}, none of the table's"
+    assert parse_reply(reply, LABELS) == Unusable(Fault.OFF_LIST, why)
 
 
 def test_reasons_are_one_short_line():
@@ -165,11 +207,11 @@ def test_reasons_are_one_short_line():
         (Opinion("happy", 0.81, ""), Outcome.CHANGED, "happy"),
         (Opinion("happy", 0.8, ""), Outcome.UNSURE, "sad"),
         (Opinion("happy", 0.2, ""), Outcome.UNSURE, "sad"),
-        (Fault.MALFORMED, Outcome.MALFORMED, "sad"),
-        (Fault.OFF_LIST, Outcome.OFF_LIST, "sad"),
-        (Fault.REFUSED, Outcome.REFUSED, "sad"),
-        (Fault.LATE, Outcome.LATE, "sad"),
-        (Fault.FAILED, Outcome.FAILED, "sad"),
+        (Unusable(Fault.MALFORMED), Outcome.MALFORMED, "sad"),
+        (Unusable(Fault.OFF_LIST), Outcome.OFF_LIST, "sad"),
+        (Unusable(Fault.REFUSED), Outcome.REFUSED, "sad"),
+        (Unusable(Fault.LATE), Outcome.LATE, "sad"),
+        (Unusable(Fault.FAILED), Outcome.FAILED, "sad"),
     ],
 )
 def test_a_label_changes_only_above_the_threshold(found, outcome, after):
@@ -183,7 +225,7 @@ def reviews():
         ("sad", Opinion("happy", 0.7, "")),  # would be right
         ("sad", Opinion("angry", 0.95, "")),  # was right
         ("happy", Opinion("happy", 0.9, "")),
-        ("angry", Fault.LATE),
+        ("angry", Unusable(Fault.LATE)),
     ]
     return [*(decide(before, one, 0.8) for before, one in found), Review("sad")]
 
@@ -246,9 +288,32 @@ def test_every_measure_is_told_with_its_unit():
     assert describe(None, Terciles({})) == "not measured"
 
 
-def test_a_reference_comes_back():
+def test_a_reference_comes_back_without_single_speakers():
     terciles = Terciles({"peak": (0.2, 0.3), "loudness_dbfs": (-30.0, -20.0)})
-    assert parse_terciles(dump_terciles(terciles), "r.json") == terciles
+    women = Terciles({"peak": (0.1, 0.2)})
+    reference = Reference(terciles, {"female": women}, {"Anna": women})
+    again = parse_reference(dump_reference(reference), "r.json")
+    assert again == Reference(terciles, {"female": women})
+
+
+def test_low_and_high_are_beside_the_same_speaker_or_sex():
+    """A low voice among men may be none among all, nor for that man."""
+    pitches = [100.0 + i for i in range(12)] + [120.0] * 3 + [200.0, 220.0, 240.0]
+    measured = [{"pitch_median_hz": value} for value in pitches]
+    speakers = ["Bert"] * 12 + ["Carl"] * 3 + ["Anna", "Anna", ""]
+    sexes = ["male"] * 15 + ["female"] * 3
+    reference = reference_of(measured, speakers, sexes)
+
+    def word(speaker, sex, value):
+        terciles, others = reference.beside(speaker, sex)
+        return terciles.word("pitch_median_hz", value), others
+
+    assert word("Bert", "male", 111.0) == ("high", "this speaker's other utterances")
+    assert word("Carl", "male", 111.0) == ("high", "male speakers")
+    assert word("Carl", "male", 105.0) == ("medium", "male speakers")
+    assert word("Anna", "female", 200.0) == ("low", "female speakers")
+    assert word("Dora", "", 200.0) == ("high", "all speakers")
+    assert reference_of([], [], []).beside("", "") == (Terciles({}), "")
 
 
 @pytest.mark.parametrize(
@@ -257,9 +322,10 @@ def test_a_reference_comes_back():
      '{"peak": 1}', '{"peak": {"low": "1", "high": 2}}'],
 )  # fmt: skip
 def test_a_damaged_reference_is_refused(measures):
-    text = f'{{"format": "emocli sound terciles", "version": 1, "measures": {measures}}}'
+    head = '{"format": "emocli sound terciles", "version": 2, "by_sex": {}, "measures": '
+    text = head + measures + "}"
     with pytest.raises(JudgeError) as caught:
-        parse_terciles(text, "r.json")
+        parse_reference(text, "r.json")
     assert str(caught.value) == (
         "r.json: not the ends of the lower and the upper third of duration_seconds, peak, rms, "
         "loudness_dbfs, pitch_median_hz, pitch_range_hz, words_per_second, expected what emocli "
