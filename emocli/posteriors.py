@@ -44,21 +44,34 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(np.exp(log_softmax(np.asarray(logits, dtype=np.float64) / temperature)))
 
 
-def sigmoid_posterior(logits: ArrayLike) -> NDArray[np.float64]:
-    """Posteriors of a multi-label model: sigmoids scaled to sum to 1.
-
-    A multi-label model scores each label alone, so its scores sum to anything. To compare it with
-    a model that chooses one label, its sigmoids are divided by their sum.
+def sigmoid(logits: ArrayLike) -> NDArray[np.float64]:
+    """Probability of each label by itself, ``1 / (1 + exp(-l))``, as multi-label models give it.
 
     Args:
-        logits: shape (n_utterances, n_labels).
+        logits: of any shape.
 
     Returns:
-        The same shape, rows sum to 1.
+        The same shape, each value from 0 to 1.
     """
-    values = np.asarray(logits, dtype=np.float64)
-    # ln sigmoid(l) = -ln(1 + exp(-l)), and dividing by the sum is the softmax of the logs.
-    return softmax(-np.logaddexp(0.0, -values))
+    return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64))))
+
+
+def shares(values: ArrayLike) -> NDArray[np.float64]:
+    """Values divided by their sum over the last axis.
+
+    A multi-label model scores each label alone, so its sigmoids sum to anything. Their shares can
+    be compared with the posterior of a model that chooses one label.
+
+    Args:
+        values: shape (n_utterances, n_labels), at least 0.
+
+    Returns:
+        The same shape, rows sum to 1; a row of zeros is uniform.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    total = given.sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(total == 0, 1.0 / given.shape[-1], given / total)
 
 
 def surprisal(probs: ArrayLike) -> NDArray[np.float64]:

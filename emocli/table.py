@@ -26,6 +26,11 @@ MEASURES = ("entropy", "varentropy", "margin", "normalized_entropy")
 TRANSCRIPT_COLUMNS = ("text", "language", "avg_logprob", "no_speech_prob", "compression_ratio")
 REMARK_COLUMNS = ("note", "error")
 PROBABILITY_PREFIX = "p_"
+SIGMOID_PREFIX = "sigmoid_"
+"""Begins the columns of a multi-label model's own figures, which exclude nothing and sum to
+anything; its posterior is their shares."""
+SCORE_PREFIXES = (PROBABILITY_PREFIX, SIGMOID_PREFIX)
+"""Begin the columns of one model's figures for each label."""
 UNNAMED = "unnamed"
 """Stands for a model that a table does not name, inside the name of what was made of it."""
 PROBABILITY_TOLERANCE = 1e-3
@@ -58,7 +63,7 @@ Key = tuple[str, int, int]
 
 def is_figure(name: str) -> bool:
     """Whether a column of this name holds numbers."""
-    return name in _FIGURES or name.startswith((PROBABILITY_PREFIX, FEATURE_PREFIX))
+    return name in _FIGURES or name.startswith((PROBABILITY_PREFIX, SIGMOID_PREFIX, FEATURE_PREFIX))
 
 
 def listing(names: Iterable[object]) -> str:
@@ -362,6 +367,7 @@ def _column_order(columns: Mapping[str, Any]) -> list[str]:
         *KEY_COLUMNS,
         "label",
         *probabilities,
+        *(name for name in columns if name.startswith(SIGMOID_PREFIX)),
         *MEASURES,
         *DIMENSIONS,
         *TRANSCRIPT_COLUMNS,

@@ -24,6 +24,7 @@ from emocli.table import (
     MEASURES,
     PROBABILITY_PREFIX,
     REMARK_COLUMNS,
+    SCORE_PREFIXES,
     Column,
     PredictionTable,
 )
@@ -343,7 +344,7 @@ def _carried(sides: Sequence[Side]) -> dict[str, Sequence[str] | Column]:
     carried: dict[str, Sequence[str] | Column] = {}
     for side in sides:
         for name, values in side.table.columns.items():
-            if name not in _OF_ONE_MODEL and not name.startswith(PROBABILITY_PREFIX):
+            if name not in _OF_ONE_MODEL and not name.startswith(SCORE_PREFIXES):
                 carried.setdefault(name, values)
     return carried
 

@@ -57,7 +57,7 @@ class OpenVinoRecognizer(Recognizer):
 
     def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Scores of waveforms; see `Recognizer.logits`."""
-        result = np.empty((len(utterances), len(self._network.outputs)))
+        result = np.empty((len(utterances), self._network.outputs.n_logits))
 
         def keep(request: Any, index: int) -> None:
             result[index] = request.get_output_tensor(0).data[0]
@@ -68,7 +68,7 @@ class OpenVinoRecognizer(Recognizer):
         for index in sorted(range(len(utterances)), key=lambda i: -len(utterances[i])):
             queue.start_async(self._inputs(utterances[index]), index)
         queue.wait_all()
-        return result
+        return self._network.outputs.logits(result)
 
     def remarks(self, utterances: Sequence[NDArray[np.float32]]) -> list[str]:
         """What of each utterance the model does not take in, empty where it takes all."""

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emocli.errors import LabelMismatch, ModelError
 from emocli.labels import canonical_labels
 from emocli.models.aliases import Alias
@@ -29,14 +32,29 @@ class Outputs:
         labels: canonical label names, empty for a dimensional model.
         dimensions: names among `DIMENSIONS`, empty for a categorical model.
         multi_label: labels have a sigmoid each.
+        is_binary: the network has one logit, for the first of two labels and against the second.
     """
 
     labels: tuple[str, ...] = ()
     dimensions: tuple[str, ...] = ()
     multi_label: bool = False
+    is_binary: bool = False
 
     def __len__(self) -> int:
         return len(self.labels or self.dimensions)
+
+    @property
+    def n_logits(self) -> int:
+        """Values that the network gives for an utterance."""
+        return 1 if self.is_binary else len(self)
+
+    def logits(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """One column for each output, from what the network gives.
+
+        Of a single logit ``l`` it is ``l`` and 0, whose softmax is the sigmoid of ``l``, as the
+        library's pipelines take it, and the rest.
+        """
+        return np.hstack([values, np.zeros_like(values)]) if self.is_binary else values
 
 
 def name_outputs(
@@ -77,11 +95,13 @@ def name_outputs(
             f"{name}: a regression onto {', '.join(names)}, expected the dimensions "
             f"{', '.join(DIMENSIONS)}. Use a model for emotions or these dimensions."
         )
-    multi_label = config.get("problem_type") == "multi_label_classification"
     try:
         labels = canonical_labels(names)
     except LabelMismatch as error:
         raise ModelError(f"{name}: {error}") from error
+    if len(labels) == 1:
+        return Outputs(labels=(labels[0], f"not_{labels[0]}"), is_binary=True)
+    multi_label = config.get("problem_type") == "multi_label_classification"
     return Outputs(labels=labels, multi_label=multi_label or bool(alias and alias.multi_label))
 
 

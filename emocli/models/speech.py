@@ -91,11 +91,11 @@ class SpeechRecognizer(Recognizer):
         Raises:
             ModelError: memory runs out for a single utterance.
         """
-        result = np.empty((len(utterances), len(self._network.outputs)))
+        result = np.empty((len(utterances), self._network.outputs.n_logits))
         # A GPU computes one batch while the next is made ready: nothing waits until all are sent.
         for batch, scores in self._runner.in_batches(self._score, utterances):
             result[batch] = scores.double().cpu().numpy()
-        return result
+        return self._network.outputs.logits(result)
 
     def remarks(self, utterances: Sequence[NDArray[np.float32]]) -> list[str]:
         """What of each utterance the model does not take in, empty where it takes all."""

@@ -21,7 +21,7 @@ from emocli.models.building import (
 )
 from emocli.models.checkpoint import Checkpoint, match_names
 from emocli.models.devices import dtype_name
-from emocli.models.outputs import count_outputs, name_outputs
+from emocli.models.outputs import Outputs, count_outputs, name_outputs
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.models.text_tokens import (
     TextTokens,
@@ -56,6 +56,7 @@ class TextRecognizer(Recognizer):
     def __init__(
         self,
         card: ModelCard,
+        outputs: Outputs,
         network: Any,
         tokens: TextTokens,
         device: torch.device,
@@ -67,6 +68,7 @@ class TextRecognizer(Recognizer):
         self.engine = f"torch {dtype_name(dtype)}"
         self.max_tokens = tokens.max_tokens
         self.module = place_network(network, device, dtype)
+        self._outputs = outputs
         self._tokens = tokens
         self._device = device
         self._batch_size = batch_size
@@ -77,11 +79,11 @@ class TextRecognizer(Recognizer):
         Raises:
             ModelError: memory runs out.
         """
-        result = np.empty((len(utterances), len(self.card.outputs)))
+        result = np.empty((len(utterances), self._outputs.n_logits))
         tokens = [self._tokens.of(text) for text in utterances]
         for batch in token_batches(tokens, self._device, self._batch_size):
             result[batch] = self._score([tokens[i] for i in batch])
-        return result
+        return self._outputs.logits(result)
 
     def remarks(self, utterances: Sequence[str]) -> list[str]:
         """What of each text the model does not read, empty where it reads all."""
@@ -108,14 +110,14 @@ class LibraryTextRecognizer(TextRecognizer):
         Raises:
             ModelError: memory runs out, or the network cannot take a text.
         """
-        result = np.empty((len(utterances), len(self.card.outputs)))
+        result = np.empty((len(utterances), self._outputs.n_logits))
         tokens = [self._tokens.of(text) for text in utterances]
         alone = self.module.config.get_text_config().pad_token_id is None
         size = 1 if alone else self._batch_size
         for batch in token_batches(tokens, self._device, size, mixed=False):
             with telling_of_memory(self.card.name, self._device, [tokens[i] for i in batch]):
                 result[batch] = self._answers([utterances[i] for i in batch])
-        return result
+        return self._outputs.logits(result)
 
     def _answers(self, texts: Sequence[str]) -> NDArray[np.float64]:
         inputs = self._tokens.library_inputs(texts)
@@ -176,7 +178,7 @@ def load_text(
         description=alias.description if alias else "",
     )
     kind = TextRecognizer if is_known else LibraryTextRecognizer
-    return kind(card, network, tokens, device, dtype, batch_size=batch_size)
+    return kind(card, outputs, network, tokens, device, dtype, batch_size=batch_size)
 
 
 def _exact_network(checkpoint: Checkpoint) -> Any:

@@ -22,7 +22,7 @@ from emocli.models import registry
 from emocli.models.checkpoint import file_sha256
 from emocli.models.probes import probes
 from emocli.models.protocol import Recognizer
-from emocli.posteriors import softmax
+from emocli.posteriors import sigmoid, softmax
 
 KNOWN_ANSWER = "known_answer.json"
 TOLERANCE = 1e-3
@@ -97,7 +97,7 @@ def _answers(model: Recognizer) -> NDArray[np.float64]:
     if model.card.dimensions:
         return found
     if model.card.multi_label:
-        return np.asarray(1 / (1 + np.exp(-found)))
+        return sigmoid(found)
     return softmax(found)
 
 

@@ -29,6 +29,7 @@ from emocli.table import (
     MEASURES,
     PROBABILITY_PREFIX,
     REMARK_COLUMNS,
+    SCORE_PREFIXES,
     PredictionTable,
     listing,
 )
@@ -258,7 +259,7 @@ def _table_utterances(table: PredictionTable, name: str) -> _Group:
     carried = [
         column
         for column in table.columns
-        if column not in _NOT_CARRIED and not column.startswith(PROBABILITY_PREFIX)
+        if column not in _NOT_CARRIED and not column.startswith(SCORE_PREFIXES)
     ]
     utterances = [_row_utterance(row, carried, table.folder) for row in table.rows()]
     return utterances, remarks, table.folder

@@ -18,7 +18,7 @@ from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.processes import count_decoders
 from emocli.pipeline.voice import VoiceActivity
-from emocli.table import PROBABILITY_PREFIX, PredictionTable
+from emocli.table import PROBABILITY_PREFIX, SIGMOID_PREFIX, PredictionTable
 
 Row = dict[str, Any]
 
@@ -41,7 +41,8 @@ PIECE_ROWS = 8192
 
 Item = TypeVar("Item")
 Score = NDArray[np.float64] | str
-"""Posterior or dimensions of one utterance, shape (n_outputs,), or why there is none.
+"""Posterior, sigmoids of a multi-label model, or dimensions of one utterance, shape (n_outputs,),
+or why there is none.
 
 Of a model that answers several times, shape (n_draws, n_outputs).
 """
@@ -135,7 +136,7 @@ def _scores(outputs: NDArray[np.float64], card: ModelCard) -> list[Score]:
     finite = np.asarray(np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))
     values = np.where(finite.reshape(-1, *[1] * (outputs.ndim - 1)), outputs, 0.0)
     if card.labels:
-        make = posteriors.sigmoid_posterior if card.multi_label else posteriors.softmax
+        make = posteriors.sigmoid if card.multi_label else posteriors.softmax
         values = make(values)
     broken = (
         f"{card.identifier} gave scores that are not numbers, expected finite ones. "
@@ -187,7 +188,7 @@ def prediction_row(
     values = np.asarray(found) if given else np.full(len(card.outputs), math.nan)
     no_label = ""
     if card.labels:
-        no_label, outputs = _emotions(values, card.labels, soundless=soundless)
+        no_label, outputs = _emotions(values, card, soundless=soundless)
     else:
         outputs = dict(zip(card.dimensions, values.tolist(), strict=True))
     return {
@@ -206,19 +207,23 @@ def _rounded(seconds: float | None) -> float:
     return math.nan if seconds is None else round(seconds, 3)
 
 
-def _emotions(
-    values: NDArray[np.float64], labels: Sequence[str], *, soundless: bool
-) -> tuple[str, Row]:
+def _emotions(values: NDArray[np.float64], card: ModelCard, *, soundless: bool) -> tuple[str, Row]:
     """Why there is no label, and label and posterior; the table adds what follows from these."""
+    labels = card.labels
     doubts: Row = {}
+    sigmoids: Row = {}
     probs = values
-    if values.ndim > 1:
-        parts = uncertainty(values[:, np.newaxis])
+    if card.multi_label:
+        alone = values.reshape(-1, len(labels)).mean(axis=0).tolist()
+        sigmoids = {SIGMOID_PREFIX + name: p for name, p in zip(labels, alone, strict=True)}
+        probs = posteriors.shares(values)
+    if probs.ndim > 1:
+        parts = uncertainty(probs[:, np.newaxis])
         doubts = {
             "expected_entropy": float(parts.expected[0]),
             "mutual_information": float(parts.mutual_information[0]),
         }
-        probs = values.mean(axis=0)
+        probs = probs.mean(axis=0)
     best = int(posteriors.top(probs))
     no_label = ""
     if best >= 0 and (soundless or posteriors.undecided(probs)):
@@ -226,5 +231,6 @@ def _emotions(
     return no_label, {
         "label": labels[best] if best >= 0 and not no_label else "",
         **{PROBABILITY_PREFIX + name: float(p) for name, p in zip(labels, probs, strict=True)},
+        **sigmoids,
         **doubts,
     }

@@ -103,6 +103,12 @@ def test_notes_errors_and_carried_columns(speech, text):
     assert "score" not in fused
 
 
+def test_sigmoids_are_of_one_model(speech):
+    table = speech.table.with_columns({"sigmoid_angry": [0.5] * 6})
+    fused = average([Side("one", table), Side("two", table)], "mean")
+    assert "sigmoid_angry" not in fused
+
+
 def test_an_error_that_all_sides_share_is_said_once(speech):
     fused = average([speech, Side("again", speech.table)], "mean")
     assert fused["error"].tolist() == ["", "", "", "0 bytes", "", "0 bytes"]

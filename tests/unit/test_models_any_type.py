@@ -15,6 +15,7 @@ from emocli.errors import ModelError
 from emocli.models import registry
 from emocli.models.encoders import load_encoder
 from emocli.models.verify import verify
+from emocli.posteriors import softmax
 
 TEXTS = ("i am happy", "sad", "i am not sad !", "am i ?", "happy sad !", "!", "i am not happy i am")
 SENTIMENTS = {"0": "negative", "1": "neutral", "2": "positive"}
@@ -222,3 +223,52 @@ def test_a_type_without_an_encoder_of_frames_says_so(ast):
         f"{ast}: a model of type audio-spectrogram-transformer has no frames to give. Use one of "
         f"logmel, functionals, prosody, words, egemaps, or a checkpoint of type bert, camembert, "
     )
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_one_logit_is_for_a_label_and_against_it(engine, tmp_path, monkeypatch, rng):
+    if engine == "openvino":
+        pytest.importorskip("openvino")
+        monkeypatch.setenv("EMOCLI_CACHE", str(tmp_path / "cache"))
+    network = checkpoints.speech_network("wav2vec2", num_labels=1)
+    folder = checkpoints.save_network(tmp_path / "one", network, {"0": "ang"})
+    waveforms = [rng.normal(0, 0.1, n).astype(np.float32) for n in (8000, 16000, 9000)]
+    pipe = transformers.pipeline(
+        "audio-classification",
+        model=network,
+        feature_extractor=transformers.Wav2Vec2FeatureExtractor(do_normalize=True),
+        function_to_apply="sigmoid",
+    )
+    expected = [pipe(one.copy(), top_k=1)[0]["score"] for one in waveforms]
+    assert np.ptp(expected) > 1e-4
+    model = registry.resolve(str(folder), device="cpu", engine=engine)
+    assert model.card.labels == ("angry", "not_angry")
+    logits = model.logits(waveforms)
+    assert (logits[:, 1] == 0).all()
+    np.testing.assert_allclose(softmax(logits)[:, 0], expected, atol=1e-5)
+    assert registry.describe(str(folder)).card.labels == ("angry", "not_angry")
+    path = write_tone(tmp_path / "a.wav", 1.0)
+    table = emocli.predict(str(path), str(folder), device="cpu", engine=engine)
+    assert 0 < table["entropy"][0] < np.log(2)
+    assert table.probs[0].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "albert"])
+def test_one_logit_of_a_text_model(model_type, tmp_path):
+    facts = {"embedding_size": 8} if model_type == "albert" else {}
+    network = checkpoints.text_network(model_type, 1, **facts)
+    checkpoints.save_network(tmp_path, network, {"0": "toxic"}, None)
+    checkpoints.save_tokenizer(tmp_path)
+    model = registry.resolve(str(tmp_path), device="cpu")
+    assert model.card.labels == ("toxic", "not_toxic")
+    logits = model.logits(TEXTS)
+    assert logits.shape == (len(TEXTS), 2)
+    np.testing.assert_allclose(logits, np.stack([logits[:, 0], 0 * logits[:, 0]], axis=1))
+
+
+def test_one_output_that_is_a_dimension_stays_one(tmp_path, rng):
+    network = checkpoints.speech_network("wav2vec2", num_labels=1)
+    folder = checkpoints.save_network(tmp_path / "one", network, {"0": "valence"})
+    model = registry.resolve(str(folder), device="cpu")
+    assert model.card.dimensions == ("valence",)
+    assert model.logits([rng.normal(size=8000).astype(np.float32)]).shape == (1, 1)

@@ -301,13 +301,25 @@ def test_dimensions_are_averaged_as_they_are():
     ]
 
 
-def test_multi_label_models_have_sigmoids_that_sum_to_1():
+def predict_table(model, path):
+    return PredictionRun(read_inputs(path), [model]).table(rows_of(path, model))
+
+
+def test_multi_label_models_have_sigmoids_and_their_shares():
     write_tone(Path("a.wav"))
     model = FakeRecognizer(multi_label=True)
     (row,) = rows_of("a.wav", model)
     logits = np.array(model.statistics(soundfile.read("a.wav", dtype="float32")[0]))
     sigmoids = 1 / (1 + np.exp(-logits))
     np.testing.assert_allclose(probs_of(row), sigmoids / sigmoids.sum(), rtol=1e-9)
+    found = [row[f"sigmoid_{label}"] for label in model.card.labels]
+    np.testing.assert_allclose(found, sigmoids, rtol=1e-9)
+    table = predict_table(model, "a.wav")
+    assert list(table.columns)[5:16] == [
+        *(f"p_{label}" for label in model.card.labels),
+        *(f"sigmoid_{label}" for label in model.card.labels),
+        *("entropy", "varentropy", "margin"),
+    ]
 
 
 def test_a_model_that_refuses_one_recording_still_hears_the_others():

@@ -38,12 +38,13 @@ def test_temperature_flattens():
     )
 
 
-def test_sigmoid_posterior_is_the_share_of_each_sigmoid():
+def test_shares_of_sigmoids():
     logits = np.array([[0.0, 2.0, -1.0]])
     sigmoids = 1 / (1 + np.exp(-logits))
-    np.testing.assert_allclose(
-        posteriors.sigmoid_posterior(logits), sigmoids / sigmoids.sum(), atol=1e-15
-    )
+    np.testing.assert_allclose(posteriors.sigmoid(logits), sigmoids, atol=1e-15)
+    np.testing.assert_allclose(posteriors.shares(sigmoids), sigmoids / sigmoids.sum(), atol=1e-15)
+    assert posteriors.sigmoid([-1e9, 0.0, 1e9]).tolist() == [0.0, 0.5, 1.0]
+    assert posteriors.shares([[0.0, 0.0], [1.0, 3.0]]).tolist() == [[0.5, 0.5], [0.25, 0.75]]
 
 
 def test_entropy_agrees_with_scipy(rng):
