@@ -35,9 +35,11 @@ from emocli.cli.options import (
 from emocli.errors import LabelMismatch, TableError
 from emocli.fusion.fused import AVERAGES, ENTROPY_SELECTION, average
 from emocli.fusion.sides import (
+    NO_ROW,
     Side,
     align,
     align_rows,
+    align_union,
     common_posteriors,
     restrict,
     split_models,
@@ -161,6 +163,13 @@ def fuse(
             rich_help_panel=SELECTION_PANEL,
         ),
     ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Tables may lack recordings of one another; those that have one decide.",
+        ),
+    ] = False,
     truth: Annotated[
         str | None,
         typer.Option(metavar="TRUTH", help="Count what the text corrected and broke."),
@@ -213,7 +222,12 @@ def fuse(
     known = fit or truth
     read = read_tables([*tables, known])
     find = partial(match_tables, match=match.value, root=root)
-    sides = align(_sides([(path, read[path]) for path in tables], labels, talk), find)
+    sides = _sides([(path, read[path]) for path in tables], labels, talk)
+    if allow_missing:
+        sides = align_union(sides, find)
+        _tell_missing(sides, talk)
+    else:
+        sides = align(sides, find)
     answers = align_rows(sides[0].table, read[known], find) if known else None
     if fuser is None and fit is None and rule is None:
         _check_plain(truth=truth, prior=prior)
@@ -313,6 +327,16 @@ def _sides(
         if gone := [label for label in side.labels if label not in kept.labels]:
             talk.say(f"{side.name}: without {', '.join(gone)}, the rest scaled to sum to 1.")
     return restricted
+
+
+def _tell_missing(sides: Sequence[Side], talk: Talk) -> None:
+    """Say how many recordings each side lacks."""
+    for side in sides:
+        errors = side.table.column("error").tolist()
+        n_missing = sum(error.startswith(NO_ROW) for error in errors)
+        if n_missing:
+            found = f"{side.name} lacks {n_missing} of {len(errors)} recordings"
+            talk.warn(f"{found}; the other models decide there.")
 
 
 def _name(path: str) -> str:

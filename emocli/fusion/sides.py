@@ -26,6 +26,8 @@ from emocli.table import DIMENSIONS, Join, PredictionTable, join, listing
 
 NO_WORDS = "no words"
 """The note of a text model on a transcript that has none."""
+NO_ROW = "no row"
+"""How the error of a row begins that stands for an utterance which a side lacks."""
 
 Match = Callable[..., Join]
 """Matches two tables' rows: ``match(left, right, names=(str, str))``."""
@@ -160,6 +162,52 @@ def align(sides: Sequence[Side], match: Match | None = None) -> list[Side]:
     """
     first, *others = sides
     return [first, *(_aligned(first, other, match or _match_written) for other in others)]
+
+
+def align_union(sides: Sequence[Side], match: Match | None = None) -> list[Side]:
+    """Sides over all utterances that any of them has, those of the first one first.
+
+    Where a side lacks an utterance it gets a row without a say, whose error tells so.
+
+    Args:
+        sides: at least one.
+        match: finds the partners of rows; by file, start and end as written by default.
+
+    Raises:
+        TableError: a side has an utterance twice.
+    """
+    match = match or _match_written
+    union = sides[0].table
+    for side in sides[1:]:
+        found = match(union, side.table, names=(sides[0].name, side.name))
+        union = _with_utterances(union, side.table, found.right_only, sides[0].name)
+    return [_over_all(union, side, match) for side in sides]
+
+
+def _over_all(union: PredictionTable, side: Side, match: Match) -> Side:
+    """A side in the order of a table that has all of its utterances, and others."""
+    found = match(union, side.table, names=("all tables", side.name))
+    order = found.right.copy()
+    order[found.left_only] = len(side.table) + np.arange(len(found.left_only))
+    table = _with_utterances(side.table, union, found.left_only, side.name)
+    return replace(side, table=table.select(order))
+
+
+def _with_utterances(
+    table: PredictionTable, other: PredictionTable, rows: NDArray[np.intp], name: str
+) -> PredictionTable:
+    """A table with rows below for utterances that only another one has."""
+    if not len(rows):
+        return table
+    lacking = other.select(rows)
+    keys = {key: lacking[key] for key in ("file", "start", "end") if key in lacking}
+    errors = {"error": [f"{NO_ROW} in {name}"] * len(rows)}
+    added = PredictionTable.from_columns({**keys, **errors})
+    columns = {
+        key: np.concatenate([table.column(key), added.column(key)])
+        for key in dict.fromkeys([*table.columns, *added.columns])
+    }
+    return PredictionTable(columns, table.folder)
 
 
 def restrict(side: Side, labels: Sequence[str]) -> Side:
@@ -324,14 +372,28 @@ def _match_written(
 
 def _aligned(first: Side, other: Side, match: Match) -> Side:
     found = match(first.table, other.table, names=(first.name, other.name))
-    check_complete(found, first.table, other.table, (first.name, other.name))
+    names = (first.name, other.name)
+    check_complete(
+        found, first.table, other.table, names, "add --allow-missing to fuse what is there"
+    )
     return replace(other, table=other.table.select(found.right))
 
 
 def check_complete(
-    found: Join, left: PredictionTable, right: PredictionTable, names: tuple[str, str]
+    found: Join,
+    left: PredictionTable,
+    right: PredictionTable,
+    names: tuple[str, str],
+    remedy: str = "give tables of the same recordings",
 ) -> None:
     """Make sure that every row found its partner.
+
+    Args:
+        found: what matching gave.
+        left: first table.
+        right: second table.
+        names: what to call them.
+        remedy: what else than matching by name may help.
 
     Raises:
         TableError: one did not; the first ten of each table are named.
@@ -347,8 +409,7 @@ def check_complete(
     if lonely:
         raise TableError(
             f"{names[0]} and {names[1]} speak of different utterances, expected the same in both; "
-            f"{'; '.join(lonely)}. Join by name with --match stem, or give tables of the same "
-            f"recordings."
+            f"{'; '.join(lonely)}. Join by name with --match stem, or {remedy}."
         )
 
 

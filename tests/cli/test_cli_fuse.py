@@ -16,7 +16,9 @@ from emocli.cli.fusers import _rule_told
 from emocli.fusion.entropy_selection import ClassRule
 from emocli.fusion.fused import METHODS
 from emocli.fusion.logistic import CRITERIA
+from emocli.fusion.sides import Side, align_union
 from emocli.fusion.trained import TRAINED
+from emocli.table import PredictionTable
 from emocli.table_io import read_table
 
 SPEECH = """\
@@ -379,7 +381,8 @@ def test_tables_meet_by_stem(folder):
     assert refused("speech.csv", "text.csv") == (
         "builtin and text speak of different utterances, expected the same in both; 3 of builtin "
         "are missing from text: a.wav, b.wav, c.wav; 3 of text are missing from builtin: b.txt, "
-        "a.txt, c.txt. Join by name with --match stem, or give tables of the same recordings."
+        "a.txt, c.txt. Join by name with --match stem, or add --allow-missing to fuse what is "
+        "there."
     )
     done = run("speech.csv", "text.csv", "--match", "stem", "-f", "json")
     assert [row["label"] for row in json.loads(done.stdout)] == ["angry", "happy", "angry"]
@@ -511,3 +514,40 @@ def test_sides_that_never_speak_together_have_no_disagreement(folder):
     header = done.stdout.partition("\n")[0].split(",")
     assert done.exit_code == 0
     assert not {"disagreement", "clash"} & set(header)
+
+
+def test_tables_may_lack_recordings_of_one_another(folder):
+    lines = TEXT.splitlines()
+    (folder / "text.csv").write_text(
+        "\n".join([*lines[:1], *lines[2:], "d.wav,negative,0.8"]) + "\n"
+    )
+    assert refused("speech.csv", "text.csv").endswith(
+        "or add --allow-missing to fuse what is there."
+    )
+    done = run("speech.csv", "text.csv", "--allow-missing", "-f", "json")
+    assert done.exit_code == 0
+    fused = {row["file"]: row for row in json.loads(done.stdout)}
+    assert list(fused) == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    (missing,) = [line.split(",")[0] for line in lines[1:2]]
+    assert fused[missing]["note"] == "text has no say (no row in text)"
+    assert fused["d.wav"]["note"] == "builtin has no say (no row in builtin)"
+    assert fused["d.wav"]["p_angry"] == pytest.approx(0.8 / 2, abs=0.06)
+    assert done.stderr == (
+        "warning: builtin lacks 1 of 4 recordings; the other models decide there.\n"
+        "warning: text lacks 1 of 4 recordings; the other models decide there.\n"
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_sides_over_all_utterances_of_three_tables(order):
+    tables = [
+        PredictionTable.from_rows([{"file": file, "p_a": p, "p_b": 1 - p} for file in files])
+        for files, p in ((["a", "b"], 0.9), (["b", "c"], 0.6), (["d"], 0.2))
+    ]
+    sides = align_union([Side(f"m{i}", tables[i]) for i in order])
+    files = sides[0].table["file"].tolist()
+    assert sorted(files) == ["a", "b", "c", "d"]
+    for side in sides:
+        assert side.table["file"].tolist() == files
+        own = tables[int(side.name[1])]["file"].tolist()
+        assert {file for file, has in zip(files, side.has_say, strict=True) if has} == set(own)

@@ -123,7 +123,7 @@ def test_utterances_that_one_table_lacks_are_named():
     assert message(TableError, align, [speech(), other]) == (
         "voice and words speak of different utterances, expected the same in both; 1 of voice are "
         "missing from words: a.wav; 1 of words are missing from voice: c.wav. Join by name with "
-        "--match stem, or give tables of the same recordings."
+        "--match stem, or add --allow-missing to fuse what is there."
     )
 
 
