@@ -57,7 +57,10 @@ FIRST = 10
 """How many culprits an error lists."""
 
 Column = NDArray[Any]
-Key = tuple[str, int, int]
+CHANNEL_COLUMN = "channel"
+"""Tells the channels of a recording apart where each has a row, from ``"1"`` on."""
+
+Key = tuple[str, int, int] | tuple[str, int, int, str]
 """File, start and end in milliseconds; -1 and -1 for the whole file."""
 
 
@@ -236,9 +239,10 @@ class PredictionTable:
         return PredictionTable(kept, self.folder)
 
     def keys(self) -> list[Key]:
-        """The utterance of each row: file, start and end in milliseconds."""
-        times = (_milliseconds(self.column(name)).tolist() for name in ("start", "end"))
-        return list(zip(self["file"].tolist(), *times, strict=True))
+        """The utterance of each row: file, start and end in milliseconds, and channel if any."""
+        times = [_milliseconds(self.column(name)).tolist() for name in ("start", "end")]
+        channels = [self[CHANNEL_COLUMN].tolist()] if CHANNEL_COLUMN in self else []
+        return list(zip(self["file"].tolist(), *times, *channels, strict=True))
 
     def check_unique_keys(self, name: str = "table") -> None:
         """Make sure that no two rows have the same file, start, end and model.
@@ -406,7 +410,8 @@ def join(
     """Match the utterances of two tables one to one.
 
     Keys with times match on file, start and end. A table without times speaks of whole files:
-    where either side has none, files match by name alone.
+    where either side has none, files match by name alone. Channels count where both sides have
+    them.
 
     Args:
         left: keys of the first table.
@@ -417,7 +422,11 @@ def join(
         TableError: a table has the same key twice; the first ten are named.
     """
     whole = all(key[1] < 0 for key in left) or all(key[1] < 0 for key in right)
-    reduced = [[key[0] for key in keys] if whole else keys for keys in (left, right)]
+    by_channel = all(len(key) > 3 for key in (*left[:1], *right[:1]))
+    reduced = [
+        [((key[0],) if whole else key[:3]) + (key[3:] if by_channel else ()) for key in keys]
+        for keys in (left, right)
+    ]
     mine, theirs = (
         _unique_positions(keys, name, whole) for keys, name in zip(reduced, names, strict=True)
     )
@@ -430,7 +439,7 @@ def _unique_positions(keys: Sequence[Any], name: str, whole: bool) -> dict[Any, 
     """Row by key, refusing a key that occurs twice."""
     positions = {key: row for row, key in enumerate(keys)}
     if len(positions) < len(keys):
-        twice = [key if whole else key[0] for row, key in enumerate(keys) if positions[key] != row]
+        twice = [key[0] for row, key in enumerate(keys) if positions[key] != row]
         raise TableError(
             f"{name}: {len(twice)} rows repeat an utterance, expected one row for each: "
             f"{listing(dict.fromkeys(twice))}. "

@@ -342,7 +342,7 @@ def _stem_keys(table: PredictionTable, name: str) -> list[Key]:
                 f"{name}: {other} and {file} share the name {stem}, expected one "
                 f"file of each name for --match stem. Join by path instead."
             )
-    return [(_stem(file), start, end) for file, start, end in table.keys()]
+    return [(_stem(key[0]), *key[1:]) for key in table.keys()]
 
 
 def _stem(file: str) -> str:
@@ -353,7 +353,7 @@ def _real_keys(table: PredictionTable, root: str | None) -> list[Key]:
     """Keys with real paths; one file system look-up a file, not a row."""
     folders = [root] if root is not None else list(dict.fromkeys((table.folder, "")))
     real = {file: _real_path(file, folders) for file in dict.fromkeys(table["file"].tolist())}
-    return [(real[file], start, end) for file, start, end in table.keys()]
+    return [(real[key[0]], *key[1:]) for key in table.keys()]
 
 
 def _read_folder(folder: str, shown: str) -> PredictionTable:

@@ -56,10 +56,12 @@ class Selection:
     Attributes:
         channel: the only one of a track, from 1 on; None for all, mixed as `Downmix` does.
         track: of a file with several, from 1 on; None for the default one.
+        is_wish: a recording of one channel is heard, whatever the channel's number is.
     """
 
     channel: int | None = None
     track: int | None = None
+    is_wish: bool = False
 
 
 DEFAULT_SELECTION = Selection()
@@ -165,7 +167,10 @@ class WaveformStream:
             first = round(self.start * source.sampling_rate)
             last = None if self._stop is None else round(self._stop * source.sampling_rate)
             self.expected_seconds = _expected_seconds(source, first, last)
-            mix = Downmix(self.name, source.sampling_rate, first, self._selection.channel)
+            channel = self._selection.channel
+            if self._selection.is_wish and source.n_channels == 1:
+                channel = None
+            mix = Downmix(self.name, source.sampling_rate, first, channel)
             heard = self._heard(mix.mixed(source.blocks(first, last)), source.sampling_rate)
             yield from self._resampled(heard, source.sampling_rate)
             self._check_end(source)

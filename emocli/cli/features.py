@@ -9,7 +9,7 @@ import typer
 
 from emocli.cli import options
 from emocli.cli.console import Talk, choose_format, complain, emit, finish, plain
-from emocli.cli.options import DType, batch_size_of
+from emocli.cli.options import DType, batch_size_of, channel_of
 from emocli.table import FEATURE_PREFIX, PredictionTable
 from emocli.table_io import STDIN, format_of
 
@@ -83,6 +83,8 @@ def features(
             rich_help_panel=options.OUTPUT_PANEL,
         ),
     ] = Storage.FP32,
+    channel: options.Channel = "mix",
+    track: options.Track = None,
     form: options.Format = None,
     csv_safe: options.CsvSafe = False,
     device: options.Device = "auto",
@@ -114,6 +116,7 @@ def features(
     """
     talk = Talk(quiet, verbose)
     size = batch_size_of(batch_size)
+    sound = channel_of(channel)
     if pool is None and output == STDIN:
         raise typer.BadParameter(
             "sequences need a folder; give one, or add --pool", param_hint="--output"
@@ -126,9 +129,9 @@ def features(
     from emocli.cli.progress import shown
     from emocli.models.encoders import load_encoder
     from emocli.pipeline.features import LISTING, pool_features, store_features
-    from emocli.pipeline.inputs import read_inputs
+    from emocli.pipeline.inputs import read_inputs, select_sound
 
-    inputs = read_inputs(paths)
+    inputs = select_sound(read_inputs(paths), sound, track)
     for remark in inputs.remarks:
         talk.say(remark)
     name, layer = split_layer(encoder)

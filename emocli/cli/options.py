@@ -157,6 +157,23 @@ EngineOption = Annotated[
         rich_help_panel=MACHINE_PANEL,
     ),
 ]
+Channel = Annotated[
+    str,
+    typer.Option(
+        metavar="mix|split|N",
+        help="Which channels are heard: all as one, each in a row of its own, or number N alone, "
+        "for calls with a speaker on each side. mix leaves out channels that cancel others.",
+    ),
+]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Which sound track of a video is heard.",
+        show_default="the one marked as default",
+    ),
+]
 BatchSize = Annotated[
     str,
     typer.Option(
@@ -191,6 +208,21 @@ TruthColumn = Annotated[
     str,
     typer.Option(metavar="NAME", help="Column of the truth table that holds the label."),
 ]
+
+
+def channel_of(text: str) -> int | str:
+    """What ``--channel`` means: ``mix``, ``split`` or a number.
+
+    Raises:
+        typer.BadParameter: none of these.
+    """
+    if text in ("mix", "split"):
+        return text
+    if not (text.isascii() and text.isdecimal()) or int(text) == 0:
+        raise typer.BadParameter(
+            f"{text!r} is neither mix, split nor a number from 1 on", param_hint="--channel"
+        )
+    return int(text)
 
 
 def batch_size_of(text: str) -> int | None:

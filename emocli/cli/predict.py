@@ -11,7 +11,7 @@ from emocli.cli import confidence, options, resuming, timeline
 from emocli.cli.cautions import Cautions
 from emocli.cli.confidence import AdaptBy
 from emocli.cli.console import Talk, complain, emit, finish
-from emocli.cli.options import Engine, PredictionDType, batch_size_of
+from emocli.cli.options import Engine, PredictionDType, batch_size_of, channel_of
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
@@ -39,7 +39,7 @@ def predict(
             metavar="PATH",
             help="Files, folders, patterns, URIs of these such as s3://bucket/folder/ "
             "(emocli[cloud]), a table with a file column (.csv, .tsv, .json, .jsonl, .parquet), "
-            "or - for a table or a list of paths on standard input.",
+            "or - for a table, a list of paths or a recording on standard input.",
         ),
     ],
     model: options.Models = ["builtin"],  # noqa: B006 - typer copies it
@@ -51,6 +51,8 @@ def predict(
     segments: timeline.Segments = False,
     min_seconds: timeline.MinSeconds = None,
     speakers: timeline.Speakers = None,
+    channel: options.Channel = "mix",
+    track: options.Track = None,
     adapt: confidence.Adapt = AdaptBy.NONE,
     calibration: confidence.CalibrationFile = None,
     abstain_above: confidence.AbstainAbove = None,
@@ -101,6 +103,7 @@ def predict(
     shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
+    sound = channel_of(channel)
     if kind in FORMATS and not found:
         resuming.check_output(output, paths)
     confidence.check_adaptation(
@@ -126,7 +129,7 @@ def predict(
     )
     # With a pipe first, for the command before it may be at work for hours.
     early = load_recognizers(model, loading) if STDIN in paths else None
-    inputs = gather_inputs(paths, speakers, device=device)
+    inputs = gather_inputs(paths, speakers, channel=sound, track=track, device=device)
     for sentence in inputs.remarks:
         talk.say(sentence)
     for sentence in inputs.warnings:

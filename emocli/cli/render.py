@@ -17,7 +17,7 @@ from rich.text import Text
 
 from emocli import posteriors
 from emocli.cli.console import printable
-from emocli.table import DIMENSIONS, PredictionTable
+from emocli.table import CHANNEL_COLUMN, DIMENSIONS, PredictionTable
 
 BAR_CELLS = 10
 SHORT_BAR_CELLS = 4
@@ -215,6 +215,8 @@ def _columns(table: PredictionTable) -> Iterator[_ViewColumn]:
     for name, goes in (("start", None), ("end", _END)) if _has_windows(table) else ():
         times = [_seconds(value) for value in table[name]]
         yield _ViewColumn(name, times, is_figure=True, goes=goes)
+    if len(set(table.column(CHANNEL_COLUMN).tolist())) > 1:
+        yield _ViewColumn(CHANNEL_COLUMN, _texts(table.column(CHANNEL_COLUMN)))
     if len(set(table.column("model").tolist())) > 1:
         yield _ViewColumn("model", _texts(table["model"]), cut="middle")
     if table.labels:
@@ -271,7 +273,7 @@ def _texts(values: Iterable[str]) -> list[Text]:
 def _has_windows(table: PredictionTable) -> bool:
     """Whether a file occurs with several times, so that times tell rows apart."""
     keys = {(key, model) for key, model in zip(table.keys(), table.column("model"), strict=True)}
-    files = {(key[0], model) for key, model in keys}
+    files = {(key[0], *key[3:], model) for key, model in keys}
     return len(keys) > len(files)
 
 

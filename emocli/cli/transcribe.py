@@ -10,12 +10,12 @@ import typer
 
 from emocli.cli import options, resuming
 from emocli.cli.console import Talk, choose_format, complain, emit, finish
-from emocli.cli.options import OUTPUT_PANEL
+from emocli.cli.options import OUTPUT_PANEL, channel_of
 from emocli.cli.places import file_places, write_text
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table
 from emocli.errors import ModelError
-from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.inputs import MIX, read_inputs, select_sound
 from emocli.pipeline.journal import Journal
 from emocli.pipeline.transcribe import (
     DEFAULT_MODEL,
@@ -185,6 +185,8 @@ def transcribe(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
+    channel: options.Channel = MIX,
+    track: options.Track = None,
     csv_safe: options.CsvSafe = False,
     resume: resuming.Resume = True,
     shard: resuming.ShardOption = None,
@@ -238,6 +240,7 @@ def transcribe(
     from emocli.audio.voice_activity import find_detector
 
     talk = Talk(quiet, verbose)
+    sound = channel_of(channel)
     kind = _kind(output, form)
     how = TranscribeOptions(
         language=_language(language),
@@ -251,7 +254,7 @@ def transcribe(
     detector = find_detector(vad.value)
     if kind in FORMATS:
         resuming.check_output(output, paths)
-    inputs = read_inputs(paths)
+    inputs = select_sound(read_inputs(paths), sound, track)
     for sentence in inputs.remarks:
         talk.say(sentence)
     for sentence in inputs.warnings:

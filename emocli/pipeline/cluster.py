@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from emocli.audio.decode import Selection
 from emocli.audio.stores import ask_stamps, located
 from emocli.errors import ClusterError, MissingDependency, TableError
 from emocli.models.protocol import LoadOptions
@@ -312,7 +313,7 @@ class _Scorer:
         return {"number": list(batch["number"]), "rows": found}
 
     def _rows(self, chunk: Sequence[Mapping[str, Any]]) -> list[Row]:
-        utterances = [Utterance(**{**one, "path": located(one["path"])}) for one in chunk]
+        utterances = [_utterance(one) for one in chunk]
         run = PredictionRun(Inputs(tuple(utterances)), self._recognizers, self._options)
         return list(rows_of(run.blocks()))
 
@@ -368,6 +369,12 @@ def _last_line(error: Exception) -> str:
 def _plain(utterance: Utterance) -> dict[str, Any]:
     """An utterance as JSON has it, findable from other working folders."""
     return {**asdict(utterance), "path": whole_path(utterance.path)}
+
+
+def _utterance(plain: Mapping[str, Any]) -> Utterance:
+    """The utterance that `_plain` made plain."""
+    selection = Selection(**plain["selection"])
+    return Utterance(**{**plain, "path": located(plain["path"]), "selection": selection})
 
 
 def _part_name(number: int, chunk: Sequence[Utterance]) -> str:

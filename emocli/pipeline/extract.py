@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.audio.decode import WaveformStream
+from emocli.audio.decode import DEFAULT_SELECTION, WaveformStream
 from emocli.audio.quality import join_remarks
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import AudioError, EmocliError, ModelError
@@ -243,24 +243,24 @@ def _hear(index: int, utterance: Utterance, place: Place, encoder: Encoder, tall
     if utterance.error:
         return _Event(index, error=utterance.error)
     try:
-        key = recording_key(utterance.path, utterance.start, utterance.end)
+        key = _key_of(utterance)
     except OSError:
         key = ""  # decoding says better what is wrong
     stored = place.find(key) if key else None
     if stored:
         return _Event(index, key, stored=stored)
-    stream = WaveformStream(
-        utterance.path,
-        encoder.identity.sampling_rate,
-        start=utterance.start,
-        stop=utterance.end,
-        name=utterance.file,
-    )
+    stream = utterance.stream(encoder.identity.sampling_rate)
     waveform = _whole(stream, encoder)
     tally.expect(index, stream.duration)
-    key = key or recording_key(utterance.path, utterance.start, utterance.end)
+    key = key or _key_of(utterance)
     note = join_remarks(*stream.remarks)
     return _Event(index, key, waveform, seconds=stream.duration, note=note)
+
+
+def _key_of(utterance: Utterance) -> str:
+    chosen = utterance.selection
+    part = "" if chosen == DEFAULT_SELECTION else f"{chosen.channel} {chosen.track}"
+    return recording_key(utterance.path, utterance.start, utterance.end, part=part)
 
 
 def _whole(stream: WaveformStream, encoder: Encoder) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ import codecs
 import math
 import os
 import sys
+import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard, overload
 
+from emocli.audio import faults
+from emocli.audio.decode import DEFAULT_SELECTION, Selection, WaveformStream, open_frames
 from emocli.audio.find import expand_pattern, find_recordings, is_pattern
 from emocli.audio.stores import (
     FETCHED_AT_A_TIME,
@@ -21,9 +24,10 @@ from emocli.audio.stores import (
     read_stored,
 )
 from emocli.calibration.abstention import about_recording
-from emocli.errors import AudioError, TableError
+from emocli.errors import AudioError, EmocliError, TableError
 from emocli.fusion.fused import CONFIDENCE_COLUMNS
 from emocli.table import (
+    CHANNEL_COLUMN,
     DIMENSIONS,
     KEY_COLUMNS,
     MEASURES,
@@ -39,6 +43,12 @@ _NOT_CARRIED = frozenset(
     (*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS, *CONFIDENCE_COLUMNS)
 )
 _FIRST_BYTES = 65536
+
+MIX, SPLIT = "mix", "split"
+"""How several channels are heard: mixed to one, or each as a recording of its own."""
+
+ChannelChoice = int | str
+"""`MIX`, `SPLIT`, or the number of the only channel to hear, from 1 on."""
 
 _NOTHING: Mapping[str, Any] = {}
 """What utterances without other columns share."""
@@ -56,6 +66,7 @@ class Utterance:
         carried: other columns of the table that named it.
         note: doubts that the table has about it.
         error: why the step before had no result for it.
+        selection: which track and channel of the recording are heard.
     """
 
     file: str
@@ -65,6 +76,18 @@ class Utterance:
     carried: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     note: str = ""
     error: str = ""
+    selection: Selection = DEFAULT_SELECTION
+
+    def stream(self, sampling_rate: int) -> WaveformStream:
+        """The recording, or the segment of it, not yet read; ``sampling_rate`` in Hz."""
+        return WaveformStream(
+            self.path,
+            sampling_rate,
+            start=self.start,
+            stop=self.end,
+            name=self.file,
+            selection=self.selection,
+        )
 
 
 class Recordings(Sequence[Utterance]):
@@ -140,8 +163,8 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
     for the recordings in its ``file`` column; ``start`` and ``end`` in seconds make segments of
     them and other columns are carried through. A URI such as ``s3://bucket/folder/`` stands for
     what a path would; a table in a store names what is beside it there. Standard input is a
-    table, or a list of paths one a line or separated by null bytes. A file that is named and does
-    not exist is an utterance all the same: it gets a row that says so.
+    table, a list of paths one a line or separated by null bytes, or a recording. A file that is
+    named and does not exist is an utterance all the same: it gets a row that says so.
 
     Args:
         paths: one or several arguments, or a table.
@@ -167,6 +190,57 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
         )
     folder = groups[0][2] if len(groups) == 1 else ""
     return Inputs(utterances, tuple(remarks), folder, tuple(warnings))
+
+
+def select_sound(inputs: Inputs, channel: ChannelChoice = MIX, track: int | None = None) -> Inputs:
+    """The same utterances with what of them to hear.
+
+    Args:
+        inputs: what `read_inputs` gave.
+        channel: ``"mix"`` for all channels, mixed so that nothing is lost; the number of one; or
+            ``"split"`` for an utterance for each. The last two add a column ``channel``.
+        track: sound track of files with several, from 1 on; None for the default one.
+
+    Raises:
+        AudioError: a channel or track that is none.
+    """
+    number = channel if isinstance(channel, int) else None
+    for name, value in (("channel", number), ("track", track)):
+        if value is not None and value < 1:
+            raise AudioError(f"No {name} is number {value}, expected 1 or more. Choose another.")
+    if number is None and channel not in (MIX, SPLIT):
+        raise AudioError(
+            f"Channel {channel!r} is none, expected mix, split or a number from 1 on. Choose one."
+        )
+    if channel == MIX and track is None:
+        return inputs
+    chosen: list[Utterance] = []
+    for one in inputs.utterances:
+        one = replace(one, selection=replace(one.selection, track=track))
+        if channel == MIX:
+            chosen.append(one)
+            continue
+        numbers = [number] if number else _channels_of(one)
+        chosen += [
+            replace(
+                one,
+                carried={**one.carried, CHANNEL_COLUMN: str(each or "")},
+                selection=Selection(each, track),
+            )
+            for each in numbers
+        ]
+    return replace(inputs, utterances=tuple(chosen))
+
+
+def _channels_of(utterance: Utterance) -> Sequence[int | None]:
+    """Numbers of the channels of a recording; None alone if it cannot be read, as its row says."""
+    try:
+        with open_frames(
+            os.fspath(utterance.path), utterance.file, utterance.selection.track
+        ) as source:
+            return range(1, source.n_channels + 1)
+    except EmocliError:
+        return [None]
 
 
 def _is_folder(argument: PathLike | PredictionTable) -> TypeGuard[PathLike]:
@@ -218,16 +292,58 @@ def _written(path: str) -> str:
 
 
 def _standard_input(data: bytes) -> _Group:
-    """Utterances of a table, or of a list of paths."""
+    """Utterances of a table, of a list of paths, or of a recording.
+
+    Raises:
+        AudioError: nothing of these.
+    """
     if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise AudioError(
-            "standard input: empty, expected a table or a list of paths. "
+            "standard input: empty, expected a table, a list of paths or a recording. "
             "Check that the command before it succeeded."
         )
+    if is_binary(data):
+        return [_held(data)], [], ""
     if is_table(data):
         return _table_utterances(parse_table(data, "standard input"), "standard input")
     paths = os.fsdecode(data).split("\0" if b"\0" in data else "\n")
     return _named([path for path in (path.rstrip("\r") for path in paths) if path])
+
+
+def is_binary(data: bytes) -> bool:
+    r"""Whether bytes are neither a table nor paths one a line or separated by null bytes.
+
+    Example:
+        >>> is_binary(b"RIFF\x24\x08\0\0WAVEfmt "), is_binary(b"a.wav\0b.wav\0")
+        (True, False)
+    """
+    is_known_table = data.startswith((b"PAR1", b"PK\x03\x04"))
+    return not is_known_table and not _NOT_IN_PATHS.isdisjoint(data[:_FIRST_BYTES])
+
+
+_NOT_IN_PATHS = frozenset(range(1, 32)) - frozenset(b"\t\n\r\x1b")
+
+_held_files: list[Any] = []
+"""Copies of standard input; they go with the process."""
+
+
+def _held(data: bytes) -> Utterance:
+    """A recording that came on standard input, kept in a nameless file where the system has such.
+
+    Raises:
+        AudioError: it is none.
+    """
+    nameless = sys.platform == "linux"
+    file = (tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile)()
+    _held_files.append(file)
+    file.write(data)
+    file.flush()
+    path = f"/proc/self/fd/{file.fileno()}" if nameless else file.name
+    try:
+        with open_frames(path, "standard input"):
+            return Utterance(file=STDIN, path=Path(path))
+    except AudioError as error:
+        raise faults.not_input(str(error)) from None
 
 
 def is_table(data: bytes) -> bool:
@@ -293,9 +409,18 @@ def _row_utterance(row: Mapping[str, Any], carried: Sequence[str], folder: str) 
         start=_seconds(row.get("start")),
         end=_seconds(row.get("end")),
         carried={column: row[column] for column in carried},
+        selection=_selection_of(row),
         note=about_recording(row.get("note", "")),
         error=row.get("error", ""),
     )
+
+
+def _selection_of(row: Mapping[str, Any]) -> Selection:
+    """The channel that a row of a table is about; only numbers from 1 on are channels."""
+    text = str(row.get(CHANNEL_COLUMN, ""))
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        return DEFAULT_SELECTION
+    return Selection(channel=int(text), is_wish=True)
 
 
 def _located(file: str, folder: str) -> Path | StoredPath:
@@ -365,7 +490,9 @@ def _unique(
     for utterance in utterances:
         place = whole_path(utterance.path)
         segment = (utterance.start, utterance.end)
-        key = place if segment == (None, None) else (place, *segment)
+        channel = utterance.selection.channel
+        whole = segment == (None, None) and channel is None
+        key = place if whole else (place, *segment, channel)
         if key in seen:
             adds_nothing = utterance.carried.items() <= seen[key].items()
             (repeated if adds_nothing else differing).append(utterance.file)

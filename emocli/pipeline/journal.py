@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from emocli.audio.decode import DEFAULT_SELECTION
 from emocli.audio.stores import Stamp, StoredPath, ask_stamps
 from emocli.errors import TableError
 from emocli.pipeline.inputs import Utterance, stored_among
@@ -337,6 +338,7 @@ def utterance_key(step: str, utterance: Utterance) -> bytes:
         sorted(utterance.carried.items()),
         utterance.note,
         utterance.error,
+        *([] if utterance.selection == DEFAULT_SELECTION else [utterance.selection]),
     )
     return hashlib.blake2b(
         repr(content).encode("utf-8", "surrogateescape"), digest_size=_KEY_BYTES

@@ -167,6 +167,7 @@ def _measured(utterance: Utterance, text: str) -> dict[str, float]:
         start=utterance.start,
         stop=utterance.end,
         name=utterance.file,
+        selection=utterance.selection,
     )
     found = describe_prosody(waveform.samples, SAMPLING_RATE, text)
     return {**asdict(found), "pitch_range_hz": found.pitch_range_hz}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.audio.decode import WaveformStream
 from emocli.audio.quality import join_remarks
 from emocli.errors import AudioError, EmocliError, ModelError
 from emocli.models.protocol import Recognizer
@@ -126,9 +125,7 @@ def _hear(read: Read, utterance: Utterance, rate: int, limit: float) -> Heard:
     Raises:
         AudioError: it cannot be used, or is longer than the model takes.
     """
-    stream = WaveformStream(
-        utterance.path, rate, start=utterance.start, stop=utterance.end, name=utterance.file
-    )
+    stream = utterance.stream(rate)
     blocks = []
     for block in stream:
         blocks.append(block)

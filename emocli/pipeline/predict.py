@@ -18,7 +18,17 @@ from emocli.pipeline.adapt import (
     adapted_table,
     with_traits,
 )
-from emocli.pipeline.inputs import Inputs, PathLike, Utterance, carried_columns, read_inputs
+from emocli.pipeline.inputs import (
+    MIX,
+    SPLIT,
+    ChannelChoice,
+    Inputs,
+    PathLike,
+    Utterance,
+    carried_columns,
+    read_inputs,
+    select_sound,
+)
 from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import (
@@ -231,21 +241,27 @@ def gather_inputs(
     paths: PathLike | PredictionTable | Sequence[PathLike],
     speakers: str | None = None,
     *,
+    channel: ChannelChoice = MIX,
+    track: int | None = None,
     device: str = "auto",
 ) -> Inputs:
     """What the arguments of `predict` name, each turn of a speaker apart if those are asked for.
 
     Raises:
-        AudioError: a folder without recordings, or a pattern that matches nothing.
+        AudioError: a folder without recordings, a pattern that matches nothing, or a channel or
+            track that is none.
         TableError: a manifest that is not a table, or turns of speakers that are none.
         TimelineError: turns of speakers in other recordings.
         MissingDependency: a package for speakers is not installed.
     """
     inputs = read_inputs(paths)
     if speakers is None:
-        return inputs
+        return select_sound(inputs, channel, track)
+    if channel != SPLIT:
+        inputs = select_sound(inputs, channel, track)
     utterances, silent = speaker_utterances(inputs.utterances, speakers, device=device)
-    return replace(inputs, utterances=tuple(utterances), warnings=(*inputs.warnings, *silent))
+    found = replace(inputs, utterances=tuple(utterances), warnings=(*inputs.warnings, *silent))
+    return select_sound(found, channel, track) if channel == SPLIT else found
 
 
 def predict(
@@ -260,6 +276,8 @@ def predict(
     segments: bool = False,
     min_seconds: float = 0.0,
     speakers: str | None = None,
+    channel: ChannelChoice = MIX,
+    track: int | None = None,
     adapt: str = "none",
     calibration: "Calibration | None" = None,
     abstain_above: float | None = None,
@@ -289,6 +307,9 @@ def predict(
         segments: one row for each stretch of windows of one label; implies ``windows``.
         min_seconds: shortest segment, where it touches another.
         speakers: an RTTM file, a table, or ``"pyannote"``: one row for each turn of a speaker.
+        channel: ``"mix"`` hears all channels as one; a number, from 1 on, that one alone;
+            ``"split"`` gives a row for each, with a column ``channel``.
+        track: sound track of videos with several, from 1 on; None for the default one.
         adapt: correct rows by what the others show, without labels: ``"all"`` of the run, those of
             a ``"speaker"`` (by a column, ``speakers`` or folders) or of a ``"file"`` (windows);
             see `emocli.calibration.adaptation`.
@@ -310,8 +331,8 @@ def predict(
         One row for each utterance (or window) and model, in the order of the inputs.
 
     Raises:
-        AudioError: a folder without recordings, a pattern that matches nothing, or a window or
-            hop out of its range.
+        AudioError: a folder without recordings, a pattern that matches nothing, a channel or track
+            that is none, or a window or hop out of its range.
         TableError: a manifest that is not a table, or turns of speakers that are none.
         TimelineError: smoothing that is none, or turns of speakers in other recordings.
         CalibrationError: the calibration is for another model or other labels, or a model cannot
@@ -327,7 +348,7 @@ def predict(
         hop_seconds or window_seconds,
     )
     voice = VoiceActivity.find(vad)
-    inputs = gather_inputs(paths, speakers, device=device)
+    inputs = gather_inputs(paths, speakers, channel=channel, track=track, device=device)
     if remark is not None:
         for sentence in (*inputs.remarks, *inputs.warnings):
             remark(sentence)

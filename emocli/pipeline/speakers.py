@@ -192,7 +192,7 @@ def _diarized(
 def _heard_turns(utterance: Utterance, diarizer: "Diarizer") -> list[Turn] | None:
     """Turns in a recording, None if it cannot be used."""
     try:
-        waveform = read_waveform(utterance.path, name=utterance.file)
+        waveform = read_waveform(utterance.path, name=utterance.file, selection=utterance.selection)
     except (AudioError, MissingDependency):
         return None
     turns = diarizer.turns(waveform.samples)

@@ -219,9 +219,7 @@ def _listen(
 
     def hear(job: tuple[int, Utterance]) -> Iterator[Window | Heard]:
         index, utterance = job
-        stream = WaveformStream(
-            utterance.path, rate, start=utterance.start, stop=utterance.end, name=utterance.file
-        )
+        stream = utterance.stream(rate)
         try:
             for window in hear_windows(
                 stream, rate, plan, judge=options.windows, detector=detector

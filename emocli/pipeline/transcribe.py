@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.audio.decode import WaveformStream
 from emocli.audio.quality import join_remarks
 from emocli.audio.stores import wanted
 from emocli.audio.voice_activity import Detector, find_detector, is_digital_silence
@@ -23,11 +22,14 @@ from emocli.models.whisper import SAMPLING_RATE, Transcriber
 from emocli.models.whisper_languages import language_code
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import (
+    MIX,
+    ChannelChoice,
     Inputs,
     PathLike,
     Utterance,
     carried_columns,
     read_inputs,
+    select_sound,
     threads_for,
 )
 from emocli.pipeline.progress import ProgressCallback, Tally
@@ -84,6 +86,8 @@ def transcribe(
     initial_prompt: str | None = None,
     beam_size: int | None = None,
     vad: str = "auto",
+    channel: ChannelChoice = MIX,
+    track: int | None = None,
     model_dir: str | os.PathLike[str] | None = None,
     backend: str = "auto",
     device: str = "auto",
@@ -107,6 +111,8 @@ def transcribe(
         initial_prompt: text that the model is told came before, such as names in their spelling.
         beam_size: width of the beam search; None decodes greedily.
         vad: how speech is told from other sound: ``"auto"``, ``"silero"``, ``"energy"``, ``"off"``.
+        channel: ``"mix"``, ``"split"`` or a number, see `emocli.predict`.
+        track: sound track of videos with several, from 1 on; None for the default one.
         model_dir: where openai-whisper's ``.pt`` files are; its own cache by default.
         backend: library that computes: ``"auto"`` (the checkpoint's own), ``"openai"``,
             ``"transformers"`` or ``"faster-whisper"``.
@@ -134,7 +140,7 @@ def transcribe(
         beam_size=beam_size,
     )
     detector = find_detector(vad)
-    inputs = read_inputs(paths)
+    inputs = select_sound(read_inputs(paths), channel, track)
     if remark is not None:
         for sentence in (*inputs.remarks, *inputs.warnings):
             remark(sentence)
@@ -382,13 +388,7 @@ def _listen(utterances: Sequence[Utterance], tally: Tally, n_threads: int) -> It
 
     def hear(job: tuple[int, Utterance]) -> Iterator[_Heard]:
         index, utterance = job
-        stream = WaveformStream(
-            utterance.path,
-            SAMPLING_RATE,
-            start=utterance.start,
-            stop=utterance.end,
-            name=utterance.file,
-        )
+        stream = utterance.stream(SAMPLING_RATE)
         try:
             samples = np.concatenate(list(stream))
         except EmocliError as error:

@@ -56,13 +56,16 @@ class Opens(Protocol):
         ...
 
 
-def recording_key(path: Opens, start: float | None = None, end: float | None = None) -> str:
-    """The name of a recording's features: a hash of its bytes and of the segment.
+def recording_key(
+    path: Opens, start: float | None = None, end: float | None = None, *, part: str = ""
+) -> str:
+    """The name of a recording's features: a hash of its bytes and of what of it is heard.
 
     Args:
         path: where it is.
         start: seconds at which the segment starts; None for the beginning.
         end: seconds at which the segment ends; None for the end.
+        part: channel and track, empty for all.
 
     Raises:
         OSError: it cannot be read.
@@ -73,6 +76,8 @@ def recording_key(path: Opens, start: float | None = None, end: float | None = N
             digest.update(block)
     if start is not None or end is not None:
         digest.update(json.dumps([start, end]).encode())
+    if part:
+        digest.update(part.encode())
     return digest.hexdigest()
 
 

@@ -95,7 +95,8 @@ def test_only_what_cancels_is_left_out():
 def test_a_cable_that_is_swapped_halfway():
     other = np.concatenate([A[: 4 * RATE], -A[4 * RATE :]])
     found = read(A, other)
-    np.testing.assert_allclose(found.samples, A, atol=1e-6)
+    faded = np.arange(len(A)) // round(0.02 * RATE) == 4 / 0.02
+    np.testing.assert_allclose(found.samples[~faded], A[~faded], atol=1e-6)
     assert found.remarks == (
         "channels cancel each other in 2.0 of 6.0 s, heard is the louder one there",
     )
