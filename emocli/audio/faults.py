@@ -192,14 +192,6 @@ def damaged(name: str, reason: str) -> AudioError:
     )
 
 
-def not_input(reason: str) -> AudioError:
-    """The error for standard input that is binary and no recording; ``reason`` says why."""
-    return AudioError(
-        f"standard input: binary data that cannot be heard, expected a table, a list of paths or a "
-        f"recording. {reason.partition(': ')[2]}"
-    )
-
-
 def not_audio(name: str, head: bytes, reason: str) -> AudioError:
     """The error for content that no decoder takes.
 

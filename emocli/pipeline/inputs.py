@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard, overload
 
-from emocli.audio import faults
 from emocli.audio.decode import DEFAULT_SELECTION, Selection, WaveformStream, open_frames
 from emocli.audio.find import expand_pattern, find_recordings, is_pattern
 from emocli.audio.stores import (
@@ -339,11 +338,8 @@ def _held(data: bytes) -> Utterance:
     file.write(data)
     file.flush()
     path = f"/proc/self/fd/{file.fileno()}" if nameless else file.name
-    try:
-        with open_frames(path, "standard input"):
-            return Utterance(file=STDIN, path=Path(path))
-    except AudioError as error:
-        raise faults.not_input(str(error)) from None
+    with open_frames(path, "standard input"):
+        return Utterance(file=STDIN, path=Path(path))
 
 
 def is_table(data: bytes) -> bool:

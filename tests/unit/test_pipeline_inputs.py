@@ -164,7 +164,7 @@ def test_empty_standard_input(stdin, content):
     with pytest.raises(AudioError) as error:
         read_inputs("-")
     assert str(error.value) == (
-        "standard input: empty, expected a table or a list of paths. "
+        "standard input: empty, expected a table, a list of paths or a recording. "
         "Check that the command before it succeeded."
     )
 
