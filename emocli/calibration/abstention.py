@@ -1,9 +1,13 @@
-"""Leaving the label out where the model is not sure enough, and saying so."""
+"""Leaving labels out, and saying so: of rows that are not sure enough, or labels of no interest."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.table import PredictionTable
+from emocli.errors import LabelMismatch
+from emocli.labels import canonical_label, select_labels
+from emocli.table import PROBABILITY_PREFIX, PredictionTable
 
 NO_LABEL = "no label: "
 """Begins the part of a note that says why a row has no label."""
@@ -37,6 +41,55 @@ def abstain(
         labels.append("" if reasons else label)
         abstained.append("" if np.isnan(entropy[row]) else "yes" if reasons else "no")
     return table.with_columns({"label": labels, "note": notes, "abstained": abstained})
+
+
+def keep_labels(table: PredictionTable, labels: Sequence[str]) -> PredictionTable:
+    """A table whose posteriors are restricted to some labels and scaled to sum to 1.
+
+    Rows of a model that has none of these labels, such as one of sentiments, stay as they are.
+    ``note`` says which labels are left and which share of the posterior they had.
+
+    Args:
+        table: predictions, maybe of several models.
+        labels: names of labels, or synonyms of them; at least two.
+
+    Raises:
+        LabelMismatch: fewer than two labels, one that no model has, or a model that has some.
+    """
+    names = {canonical_label(label): label for label in table.labels}
+    missing = [label for label in labels if canonical_label(label) not in names]
+    if missing or len(labels) < 2:
+        raise LabelMismatch(
+            f"--labels names {', '.join(labels) or 'no label'}, expected two or more of "
+            f"{', '.join(table.labels) or 'none, for the table has no probabilities'}. "
+            f"Choose labels that the model has."
+        )
+    wanted = [names[canonical_label(label)] for label in dict.fromkeys(labels)]
+    probs = table.probs
+    places = np.array([table.labels.index(label) for label in wanted], dtype=np.intp)
+    own = probs[:, places]
+    has_some = np.asarray(~np.isnan(own).all(axis=1), dtype=bool)
+    has_all = np.asarray(~np.isnan(own).any(axis=1), dtype=bool)
+    if (has_some & ~has_all).any():
+        model = table.column("model")[np.flatnonzero(has_some & ~has_all)[0]]
+        raise LabelMismatch(
+            f"{model} has some of {', '.join(wanted)} and not all, expected all or none. "
+            f"Choose labels that each model has."
+        )
+    chosen = np.where(has_all[:, np.newaxis], np.nan, probs)
+    chosen[np.ix_(has_all, places)] = select_labels(probs[has_all], table.labels, wanted)
+    told = [
+        f"labels {', '.join(wanted)} only, {share:.0%} of the posterior" if has else ""
+        for share, has in zip(own.sum(axis=1).tolist(), has_all, strict=True)
+    ]
+    notes = ["; ".join(filter(None, pair)) for pair in zip(table.column("note"), told, strict=True)]
+    used = {
+        f"{PROBABILITY_PREFIX}{label}": chosen[:, place]
+        for place, label in enumerate(table.labels)
+        if label in wanted or not np.isnan(chosen[:, place]).all()
+    }
+    gone = [f"{PROBABILITY_PREFIX}{label}" for label in table.labels]
+    return table.without_columns(["label", *gone]).with_columns({**used, "note": notes})
 
 
 def about_recording(note: str) -> str:

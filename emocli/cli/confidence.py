@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 CONFIDENCE_PANEL = "Confidence"
 
 
+KeptLabels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="A,B,...",
+        help="Use only these labels, scaled to sum to 1.",
+        rich_help_panel=CONFIDENCE_PANEL,
+    ),
+]
+
+
+def split_labels(text: str | None) -> tuple[str, ...]:
+    """The labels of a list with commas; none where there is no list."""
+    return tuple(label.strip() for label in text.split(",")) if text is not None else ()
+
+
 class AdaptBy(StrEnum):
     """What predictions are adapted to."""
 

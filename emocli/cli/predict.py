@@ -54,6 +54,7 @@ def predict(
     channel: options.Channel = "mix",
     track: options.Track = None,
     adapt: confidence.Adapt = AdaptBy.NONE,
+    labels: confidence.KeptLabels = None,
     calibration: confidence.CalibrationFile = None,
     abstain_above: confidence.AbstainAbove = None,
     abstain_below: confidence.AbstainBelow = None,
@@ -92,6 +93,8 @@ def predict(
 
         emocli predict recordings/ --adapt all -o emotions.csv
 
+        emocli predict recordings/ --labels angry,sad
+
         emocli predict recordings/ --calibration cal.json --abstain-below 0.5
 
         emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
@@ -118,6 +121,7 @@ def predict(
         shape,
         abstain_above,
         abstain_below,
+        confidence.split_labels(labels),
     )
     loading = LoadOptions(
         device=device,
@@ -153,6 +157,7 @@ def predict(
         recognizers = with_traits(recognizers)
         shaping = replace(shaping, adaptation=adaptation)
     run = PredictionRun(inputs, recognizers, chosen, shaping)
+    run.check_labels()
     if found:
         _scatter(run, found, output, model, loading, talk, overwrite=not resume)
         return

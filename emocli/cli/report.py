@@ -12,8 +12,10 @@ from typing import Annotated
 
 import typer
 
+from emocli.calibration.abstention import keep_labels
 from emocli.cli.app import ARGUMENTS
 from emocli.cli.cautions import cautions
+from emocli.cli.confidence import KeptLabels, split_labels
 from emocli.cli.console import Talk
 from emocli.cli.fusers import read_fuser
 from emocli.cli.options import (
@@ -28,6 +30,7 @@ from emocli.cli.options import (
 from emocli.cli.render import doubtful
 from emocli.errors import TableError
 from emocli.fusion.entropy_selection import EntropySelection
+from emocli.labels import canonical_label
 from emocli.metrics.evaluation import Evaluation
 from emocli.pipeline.evaluate import N_DRAWS, EvalOptions
 from emocli.pipeline.pairing import Pairing
@@ -124,6 +127,7 @@ def report(
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = STDIN,
+    labels: KeptLabels = None,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -161,9 +165,14 @@ def report(
     talk = Talk(quiet, verbose)
     thresholds = _thresholds(fuser, talk) if fuser else None
     by_path = read_tables([*tables, truth])
-    read = [(_shown(path), by_path[path]) for path in tables]
+    wanted = split_labels(labels)
+    read = [
+        (_shown(path), keep_labels(by_path[path], wanted) if wanted else by_path[path])
+        for path in tables
+    ]
     pairing = Pairing(
         truth_column=truth_column,
+        labels=tuple(map(canonical_label, wanted)),
         allow_missing=True,
         ignore_extra=True,
         match=match.value,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emocli.calibration.abstention import abstain
+from emocli.calibration.abstention import abstain, keep_labels
 from emocli.calibration.disagreement import with_movement
 from emocli.models.protocol import DEFAULT_LOADING, LoadOptions, Recognizer
 from emocli.pipeline.adapt import (
@@ -68,6 +68,7 @@ class Shaping:
         timeline: smooths windows and puts them together.
         abstain_above: largest entropy in nats with which a row keeps its label.
         abstain_below: smallest probability with which a row keeps its label.
+        labels: those that posteriors are restricted to, after calibration; empty for all.
     """
 
     windows: bool = False
@@ -75,6 +76,7 @@ class Shaping:
     timeline: TimelineOptions = field(default_factory=TimelineOptions)
     abstain_above: float | None = None
     abstain_below: float | None = None
+    labels: tuple[str, ...] = ()
     adaptation: AdaptOptions | None = None
 
     def settings(self) -> list[Any]:
@@ -88,6 +90,7 @@ class Shaping:
             repr(self.timeline),
             self.abstain_above,
             self.abstain_below,
+            self.labels,
         ]
 
     def measured(self, rows: Iterable[Row], folder: str = "") -> PredictionTable:
@@ -104,6 +107,8 @@ class Shaping:
             from emocli.calibration.tables import apply_calibration
 
             table = apply_calibration(table, self.calibration, NAME)
+        if self.labels and not table.failed.all():
+            table = keep_labels(table, self.labels)
         return with_movement(table) if self.windows else table
 
     def shaped(self, table: PredictionTable) -> PredictionTable:
@@ -195,6 +200,15 @@ class PredictionRun:
             rows.append(prediction_row(example, one.card, found, start=None, end=None))
         return list(self.table(rows).columns)
 
+    def check_labels(self) -> None:
+        """Make sure that the models have the labels that posteriors are restricted to.
+
+        Raises:
+            LabelMismatch: they do not.
+        """
+        if self.shaping.labels:
+            replace(self, shaping=Shaping(labels=self.shaping.labels)).header()
+
     def settings(self, **machine: Any) -> dict[str, Any]:
         """All that decides what rows look like, as plain data.
 
@@ -279,6 +293,7 @@ def predict(
     channel: ChannelChoice = MIX,
     track: int | None = None,
     adapt: str = "none",
+    labels: Sequence[str] = (),
     calibration: "Calibration | None" = None,
     abstain_above: float | None = None,
     abstain_below: float | None = None,
@@ -313,6 +328,7 @@ def predict(
         adapt: correct rows by what the others show, without labels: ``"all"`` of the run, those of
             a ``"speaker"`` (by a column, ``speakers`` or folders) or of a ``"file"`` (windows);
             see `emocli.calibration.adaptation`.
+        labels: restrict posteriors to these labels, scaled to sum to 1; empty for all.
         calibration: corrects the posteriors of each row; see `emocli.calibration`.
         abstain_above: leave out the label where the entropy in nats is above this.
         abstain_below: leave out the label where its probability is below this.
@@ -337,6 +353,7 @@ def predict(
         TimelineError: smoothing that is none, or turns of speakers in other recordings.
         CalibrationError: the calibration is for another model or other labels, or a model cannot
             be adapted.
+        LabelMismatch: ``labels`` that the models do not have.
         MissingDependency: a package for voice activity or speakers is not installed.
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
@@ -369,7 +386,13 @@ def predict(
         remark=remark,
     )
     shaping = Shaping(
-        windows or segments, calibration, timeline, abstain_above, abstain_below, adaptation
+        windows or segments,
+        calibration,
+        timeline,
+        abstain_above,
+        abstain_below,
+        tuple(labels),
+        adaptation,
     )
     if adaptation is not None:
         recognizers = with_traits(recognizers)
@@ -377,6 +400,7 @@ def predict(
         windows or segments, window_seconds, hop_seconds, batch_size, voice=voice
     )
     run = PredictionRun(inputs, recognizers, options, shaping)
+    run.check_labels()
     table = run.table(rows_of(run.blocks(progress)))
     if voice is not None and remark is not None:
         remark(voice.sentence())

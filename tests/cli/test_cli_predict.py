@@ -320,3 +320,25 @@ def test_formulas_are_guarded_on_request(folder, way):
     assert "'=1+1" in text
     assert ",=1+1," in run("m.csv").stdout
     assert '"text": "=1+1"' in run("m.csv", "-f", "jsonl", "--csv-safe").stdout
+
+
+def test_labels_of_interest(folder):
+    (folder / "broken.wav").write_text("this is not audio")
+    done = run("takes", "--labels", "sad,angry")
+    assert done.exit_code == 3
+    rows = rows_of(done.stdout)
+    assert [name for name in rows[0] if name.startswith("p_")] == ["p_angry", "p_sad"]
+    assert rows[0]["error"]
+    assert float(rows[1]["p_angry"]) + float(rows[1]["p_sad"]) == pytest.approx(1)
+    assert rows[1]["note"].startswith("labels sad, angry only, ")
+
+
+@pytest.mark.parametrize("more", [[], ["-o", "t.csv"], ["--windows", "-o", "w.csv"]])
+def test_labels_that_the_model_lacks_are_told_before_any_work(folder, recognizers, more):
+    done = run("takes", "--labels", "sad,bored", *more)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "emocli: --labels names sad, bored, expected two or more of angry, happy, neutral, sad. "
+        "Choose labels that the model has.\n"
+    )
+    assert not recognizers["builtin"].calls

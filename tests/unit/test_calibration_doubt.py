@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emocli.calibration.abstention import abstain, label_probability
+from emocli.calibration.abstention import abstain, keep_labels, label_probability
 from emocli.calibration.disagreement import (
     disagreement,
     labels_clash,
@@ -12,6 +12,7 @@ from emocli.calibration.disagreement import (
     with_movement,
 )
 from emocli.calibration.uncertainty import mean_posterior, uncertainty, with_uncertainty
+from emocli.errors import LabelMismatch
 from emocli.table import PredictionTable
 
 NAN = float("nan")
@@ -151,3 +152,61 @@ def test_columns_of_a_table_of_means():
     np.testing.assert_allclose(found["expected_entropy"], [0.34657359, np.nan], atol=1e-9)
     np.testing.assert_allclose(found["mutual_information"], [0.215761554, np.nan], atol=1e-9)
     assert found["entropy"][0] == uncertainty(probs).predictive[0]
+
+
+def emotions():
+    return PredictionTable.from_columns(
+        {
+            "file": ["a", "b", "c", "d"],
+            "model": ["voice", "voice", "voice", "words"],
+            "p_angry": [0.2, 0.0, np.nan, np.nan],
+            "p_happy": [0.5, 0.5, np.nan, np.nan],
+            "p_sad": [0.3, 0.5, np.nan, np.nan],
+            "p_negative": [np.nan, np.nan, np.nan, 0.25],
+            "p_positive": [np.nan, np.nan, np.nan, 0.75],
+            "note": ["clipped", "", "", ""],
+            "error": ["", "", "gone", ""],
+        }
+    )
+
+
+def test_labels_that_are_kept_sum_to_one_and_the_note_says_so():
+    kept = keep_labels(emotions(), ["Sadness", "angry"])
+    assert kept.labels == ("angry", "sad", "negative", "positive")
+    np.testing.assert_allclose(kept["p_sad"][:2], [0.6, 1.0])
+    np.testing.assert_allclose(kept["p_angry"][:2], [0.4, 0.0])
+    assert kept["label"].tolist() == ["sad", "sad", "", "positive"]
+    assert kept["entropy"][0] == pytest.approx(-0.6 * np.log(0.6) - 0.4 * np.log(0.4))
+    assert kept["note"].tolist() == [
+        "clipped; labels sad, angry only, 50% of the posterior",
+        "labels sad, angry only, 50% of the posterior",
+        "",
+        "",
+    ]
+    np.testing.assert_allclose(kept.probs[3, 2:], [0.25, 0.75])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            ["angry", "bored"],
+            "--labels names angry, bored, expected two or more of angry, happy, sad, negative, "
+            "positive. Choose labels that the model has.",
+        ),
+        (
+            ["angry"],
+            "--labels names angry, expected two or more of angry, happy, sad, negative, positive. "
+            "Choose labels that the model has.",
+        ),
+        (
+            ["angry", "negative"],
+            "voice has some of angry, negative and not all, expected all or none. Choose labels "
+            "that each model has.",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_kept(labels, message):
+    with pytest.raises(LabelMismatch) as caught:
+        keep_labels(emotions(), labels)
+    assert str(caught.value) == message
