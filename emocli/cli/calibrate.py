@@ -32,6 +32,7 @@ from emocli.cli.options import (
     Verbose,
 )
 from emocli.cli.render import prediction_table
+from emocli.metrics.registry import METRICS
 from emocli.pipeline.calibrate import (
     CalibrationOptions,
     CalibrationReport,
@@ -44,11 +45,7 @@ from emocli.table_io import STDIN, check_place, read_table, read_tables, replaci
 FIT_PANEL = "Fitting"
 APPLY_PANEL = "Applying"
 _FIGURES = {
-    "accuracy": "accuracy",
-    "ece": "ECE, 15 bins",
-    "nll": "NLL, nats",
-    "brier": "Brier score",
-    "aurc": "AURC",
+    **{name: METRICS[name].title for name in ("accuracy", "ece", "nll", "brier", "aurc")},
     "coverage": "coverage of the label sets",
     "set_size": "labels in a set",
 }

@@ -103,8 +103,8 @@ def evaluate(
         typer.Option(
             min=0,
             metavar="N",
-            help=f"Resampled tables for 95 % intervals; 0 for none. By default {N_DRAWS:,}, and "
-            f"none above {LARGE:,} recordings.",
+            help=f"Exchanges of the two systems in --compare, by default {N_DRAWS:,}; 0 for no "
+            f"intervals, which is the default above {LARGE:,} recordings.",
             rich_help_panel=TRUST_PANEL,
         ),
     ] = None,
@@ -112,8 +112,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="What is resampled as a whole, or none for single recordings. By default speaker, "
-            "where a table has it.",
+            help="What intervals and tests take as a whole, or none for single recordings. By "
+            "default speaker, where a table has it.",
             rich_help_panel=TRUST_PANEL,
         ),
     ] = None,
@@ -189,6 +189,10 @@ def evaluate(
 
     Emotions are compared where the truth has them, arousal, dominance and valence where both
     tables do, and words where the truth has a column reference and the predictions have text.
+
+    The 95 % intervals take speakers as independent of one another, and recordings where no table
+    has a column speaker: jackknife and Student's t, within the range of each figure. Below 8
+    speakers they are weak.
 
     Example: emocli predict clips/ | emocli eval - --truth clips/labels.csv --by speaker
     """

@@ -10,40 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from emocli.cli.console import printable
-from emocli.metrics.evaluation import Balanced, Comparison, Evaluation, falls
+from emocli.metrics.evaluation import Balanced, Comparison, Evaluation
+from emocli.metrics.intervals import FEW_UNITS, NO_INTERVAL, Interval
+from emocli.metrics.registry import LEADING, falls, title
 
-TITLES = {
-    "uar": "UAR",
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "kappa": "Cohen's kappa",
-    "top2": "top-2 accuracy",
-    "nll": "NLL, nats",
-    "brier": "Brier score",
-    "brier_reliability": "  reliability",
-    "brier_resolution": "  resolution",
-    "brier_uncertainty": "  uncertainty",
-    "brier_within_bin": "  within bins",
-    "classwise_ece": "class-wise ECE",
-    "ece": "ECE, 15 bins",
-    "mce": "largest gap (MCE)",
-    "adaptive_ece": "adaptive ECE",
-    "aurc": "AURC",
-    "eaurc": "E-AURC",
-    "accuracy_at_50": "accuracy, surest 50 %",
-    "accuracy_at_80": "accuracy, surest 80 %",
-    "accuracy_at_90": "accuracy, surest 90 %",
-    "error_auroc": "error AUROC",
-    "kl": "KL from votes, nats",
-    "js": "JS to votes, nats",
-    "cosine": "cosine to votes",
-    "wer": "WER",
-    "cer": "CER",
-}
-RANKING = ("uar", "accuracy", "macro_f1", "ece", "aurc", "ccc", "wer", "cer")
-"""Figures of a leaderboard; the first one that the tables have decides the order."""
-GROUP_FIGURES = ("uar", "accuracy", "macro_f1", "ece", "ccc", "wer")
 _SHADES = ("", "white on grey19", "white on dark_green", "white on green4", "black on green3")
 
 
@@ -60,7 +30,7 @@ def figures_view(found: Sequence[Evaluation]) -> RenderableType:
 
 def leaderboard(found: Sequence[Evaluation]) -> RenderableType:
     """One line an evaluation, the best first."""
-    names = [name for name in RANKING if any(name in one.figures for one in found)]
+    names = [name for name in LEADING if any(name in one.figures for one in found)]
     table = _table("table", "model")
     for name in ("n", *names):
         table.add_column(title(name), justify="right")
@@ -78,15 +48,6 @@ def _rank(found: Evaluation, names: Sequence[str]) -> float:
     return value if falls(names[0]) else -value
 
 
-def title(figure: str) -> str:
-    """What a figure is called in print; a dimension's name is set apart."""
-    if figure in TITLES:
-        return TITLES[figure]
-    name, _, dimension = figure.partition("_")
-    shown = name.upper() if name in {"ccc", "rmse", "mae"} else name
-    return f"{shown} {dimension}".strip()
-
-
 def number(value: float | None) -> str:
     """A figure with four decimals; a dash for an undefined one."""
     return "–" if value is None or math.isnan(value) else f"{value:.4f}"
@@ -101,6 +62,8 @@ def _table(*columns: str) -> Table:
 
 def _parts(found: Evaluation) -> list[RenderableType]:
     parts: list[RenderableType] = [_heading(found), "", _figures(found), ""]
+    if found.intervals:
+        parts += [Text(_method(found), style="dim"), ""]
     if found.labels:
         parts += [_classes(found), "", *_confusion(found), ""]
     return [*parts, *_asked_for(found)][:-1]
@@ -131,25 +94,45 @@ def _figures(found: Evaluation) -> Table:
     for name, value in found.figures.items():
         cells = [title(name), number(value)]
         if found.intervals:
-            low, high = found.intervals[name]
-            cells.append(f"{number(low)} to {number(high)}" if not math.isnan(low) else "–")
+            cells.append(_ends(found.intervals.get(name, NO_INTERVAL)))
         table.add_row(*cells)
     return table
 
 
+def _ends(interval: Interval) -> str:
+    low, high = interval
+    return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
+
+
+def _method(found: Evaluation) -> str:
+    """What the intervals are, and what the plain ECE is worth, in plain words."""
+    told = (
+        f"Intervals: jackknife over {found.units}, Student's t; they take the "
+        f"{found.units.partition(' ')[2]} as independent of one another."
+    )
+    if (bias := found.figures.get("ece_bias")) is None or math.isnan(bias):
+        return told
+    return (
+        f"{told} Noise only adds to ECE: of {found.n} utterances it is about {bias:.3f} too "
+        f"large, and its interval is that of the ECE without noise."
+    )
+
+
 def _with_interval(found: Evaluation, name: str) -> str:
     value = number(found.figures.get(name))
-    low, high = found.intervals.get(name, (math.nan, math.nan))
+    low, high = found.intervals.get(name, NO_INTERVAL)
     return value if math.isnan(low) else f"{value} [{low:.3f}, {high:.3f}]"
 
 
 def _classes(found: Evaluation) -> Table:
     table = _table("label")
-    for heading in ("recall", "precision", "F1", "support"):
+    ends = found.class_intervals.get("recall", ())
+    for heading in ("recall", *(("95 % interval",) if ends else ()), "precision", "F1", "support"):
         table.add_column(heading, justify="right")
-    for label, row in found.per_class.items():
-        cells = (number(row[name]) for name in ("recall", "precision", "f1"))
-        table.add_row(printable(label), *cells, str(row["support"]))
+    for turn, (label, row) in enumerate(found.per_class.items()):
+        recall, precision, f1 = (number(row[name]) for name in ("recall", "precision", "f1"))
+        interval = (_ends(ends[turn]),) if ends else ()
+        table.add_row(printable(label), recall, *interval, precision, f1, str(row["support"]))
     return table
 
 
@@ -179,7 +162,7 @@ def _groups(
     spread: Mapping[str, Mapping[str, float]],
 ) -> Table:
     """One line a group, then mean, sd and range over the groups."""
-    names = [name for name in GROUP_FIGURES if name in spread]
+    names = [name for name in LEADING if name in spread]
     table = _table(printable(column))
     for name in ("n", *names):
         table.add_column(title(name), justify="right")
@@ -212,13 +195,19 @@ def _comparison(found: Comparison) -> list[RenderableType]:
         ends = f"{one.low:+.4f} to {one.high:+.4f}" if not math.isnan(one.low) else "–"
         shown = "–" if math.isnan(one.difference) else f"{one.difference:+.4f}"
         table.add_row(title(name), shown, ends, number(one.p_value))
-    if found.mcnemar is None:
-        return [table]
-    test = found.mcnemar
-    return [
-        table,
-        Text(
-            f"McNemar: {test.only_first} only here right, {test.only_second} only there, "
-            f"p = {test.p_value:.4g}"
-        ),
-    ]
+    how = (
+        f"p: Student's t, for with fewer than {FEW_UNITS} there are too few ways to exchange the "
+        f"systems"
+        if found.n_units < FEW_UNITS
+        else "p: how often as large a difference comes from exchanging the systems"
+    )
+    parts: list[RenderableType] = [table, Text(f"{how} ({found.units}).", style="dim")]
+    if found.mcnemar is not None:
+        test = found.mcnemar
+        parts.append(
+            Text(
+                f"McNemar: {test.only_first} only here right, {test.only_second} only there, "
+                f"p = {test.p_value:.4g}; it takes utterances as independent."
+            )
+        )
+    return parts

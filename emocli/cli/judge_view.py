@@ -12,6 +12,7 @@ from rich.text import Text
 from emocli.chat.question import Question
 from emocli.cli.console import printable
 from emocli.judging.review import Outcome, Tally, Worth
+from emocli.metrics.registry import title
 from emocli.report.svg import counted
 from emocli.table import PredictionTable
 
@@ -52,7 +53,7 @@ def changes_view(changes: Mapping[tuple[str, str], Tally]) -> RenderableType:
 def sweep_view(worths: Sequence[Worth], threshold: float) -> RenderableType:
     """Thresholds with what the answers are worth at each; the one that was used is marked."""
     table = _table("threshold")
-    for heading in ("changed", "corrected", "broken", "accuracy", "UAR", "macro F1"):
+    for heading in ("changed", "corrected", "broken", *map(title, _FIGURES)):
         table.add_column(heading, justify="right")
     for one in worths:
         used = one.threshold == threshold

@@ -206,7 +206,11 @@ Root = Annotated[
 ]
 TruthColumn = Annotated[
     str,
-    typer.Option(metavar="NAME", help="Column of the truth table that holds the label."),
+    typer.Option(
+        metavar="NAME",
+        help="Column of the truth table that holds the label; votes_* for annotators' votes in "
+        "columns that begin so.",
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emocli.cli.console import Talk, out, plain
-from emocli.pipeline.training_curves import figure_name
+from emocli.metrics.registry import title
 from emocli.report.svg import counted
 from emocli.training.examples import PARTS
 from emocli.training.plan import memory_lines
@@ -97,7 +97,7 @@ def tell_tuned(talk: Talk, tuned: "Tuned") -> None:
     if history.stopped_early:
         talk.say(f"Stopped early: nothing better in {counted(recipe.patience, 'evaluation')}")
     best = history.evaluations[history.best]
-    figures = ", ".join(f"{figure_name(name)} {value:.3f}" for name, value in best.figures.items())
+    figures = ", ".join(f"{title(name)} {value:.3f}" for name, value in best.figures.items())
     last = history.evaluations[-1].epoch
     talk.say(f"Best after epoch {best.epoch:.4g} of {last:.4g}: {figures} on dev")
     talk.say(f"Wrote the model to {tuned.folder}; predict with -m {tuned.folder}")
@@ -167,4 +167,4 @@ def tell_crossmodal(talk: Talk, trained: "Trained") -> None:
 
 
 def _figures(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{figure_name(name)} {value:.3f}" for name, value in figures.items())
+    return ", ".join(f"{title(name)} {value:.3f}" for name, value in figures.items())

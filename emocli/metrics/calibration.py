@@ -57,9 +57,19 @@ def bins(
     return np.stack(sums, axis=-1).astype(np.float64).reshape(shape)
 
 
-def _gaps(sums: Bins) -> NDArray[np.float64]:
-    """How far confidence and correctness differ in each bin, as sums; shape (..., n_bins)."""
-    return np.abs(sums[..., 1] - sums[..., 2])
+def gaps(sums: Bins) -> NDArray[np.float64]:
+    """How far confidence and correctness differ in each bin, over all utterances.
+
+    Returns:
+        Shape (..., n_bins, 2): the signed gap ``n_b/n (conf_b - acc_b)``, and the variance that
+        the correctness of as many independent utterances gives it at least. There ``acc_b`` is
+        ``(k + 1/2) / (n_b + 1)`` for k right ones (Jeffreys), which is not 1 where none was
+        wrong by luck. NaN without utterances.
+    """
+    n = sums[..., 0].sum(axis=-1, keepdims=True)
+    share = (sums[..., 2] + 0.5) / (sums[..., 0] + 1.0)
+    least_variance = ratio(sums[..., 0] * share * (1.0 - share), np.square(n))
+    return np.stack([ratio(sums[..., 1] - sums[..., 2], n), least_variance], axis=-1)
 
 
 def expected_calibration_error(sums: Bins) -> NDArray[np.float64]:
@@ -68,14 +78,35 @@ def expected_calibration_error(sums: Bins) -> NDArray[np.float64]:
     Returns:
         Shape (...), from 0 to 1; NaN without utterances.
     """
-    return ratio(_gaps(sums).sum(axis=-1), sums[..., 0].sum(axis=-1))
+    return np.asarray(np.abs(gaps(sums)[..., 0]).sum(axis=-1))
 
 
 def maximum_calibration_error(sums: Bins) -> NDArray[np.float64]:
     """Largest gap of confidence and accuracy over the bins that are not empty, shape (...)."""
-    gaps = ratio(_gaps(sums), sums[..., 0])
-    worst = np.max(np.nan_to_num(gaps, nan=-1.0), axis=-1)
+    apart = ratio(np.abs(sums[..., 1] - sums[..., 2]), sums[..., 0])
+    worst = np.max(np.nan_to_num(apart, nan=-1.0), axis=-1)
     return np.where(worst < 0, np.nan, worst)
+
+
+def classwise_gaps(sums: Bins) -> NDArray[np.float64]:
+    """The gaps that `classwise_calibration_error` is the sum of absolute values of.
+
+    Args:
+        sums: shape (..., n_labels, n_bins, 3).
+
+    Returns:
+        Shape (..., n_labels * n_bins, 2), as `gaps`; 0 for a label that takes no part.
+    """
+    takes_part = _takes_part(sums)
+    count = takes_part.sum(axis=-1)[..., np.newaxis, np.newaxis]
+    found = gaps(sums) / np.stack([count, np.square(count)], axis=-1)
+    found = np.where(takes_part[..., np.newaxis, np.newaxis], found, 0.0)
+    return found.reshape(*found.shape[:-3], -1, 2)
+
+
+def _takes_part(sums: Bins) -> NDArray[np.bool_]:
+    """Which labels are ever true or given any probability, shape (..., n_labels)."""
+    return np.asarray((sums[..., 1:] > 0).any(axis=(-1, -2)))
 
 
 def classwise_calibration_error(sums: Bins) -> NDArray[np.float64]:
@@ -90,8 +121,7 @@ def classwise_calibration_error(sums: Bins) -> NDArray[np.float64]:
     Returns:
         Shape (...), from 0 to 1.
     """
-    takes_part = (sums[..., 1:] > 0).any(axis=(-1, -2))
-    return mean_defined(np.where(takes_part, expected_calibration_error(sums), np.nan))
+    return mean_defined(np.where(_takes_part(sums), expected_calibration_error(sums), np.nan))
 
 
 def brier_score(probs: NDArray[np.float64], truth: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -12,25 +12,6 @@ from emocli.metrics import classification
 from emocli.metrics.intervals import McNemar
 from emocli.metrics.scores import Difference
 
-LOWER_IS_BETTER = frozenset(
-    [
-        *("nll", "brier", "brier_reliability", "brier_within_bin", "brier_uncertainty"),
-        *("ece", "mce", "adaptive_ece", "classwise_ece", "aurc", "eaurc"),
-        *("kl", "js", "rmse", "mae", "wer", "cer"),
-    ]
-)
-"""Figures that fall as predictions get better, also with a dimension's name behind them."""
-
-
-def falls(figure: str) -> bool:
-    """Whether a figure falls as predictions get better.
-
-    Example:
-        >>> falls("wer"), falls("rmse_valence"), falls("ccc_valence")
-        (True, True, False)
-    """
-    return figure in LOWER_IS_BETTER or figure.split("_")[0] in {"rmse", "mae"}
-
 
 @dataclass(frozen=True)
 class Balanced:
@@ -58,12 +39,16 @@ class Comparison:
         model: identifier of the other model.
         differences: this system's figures minus the other's.
         mcnemar: test of the accuracies; None without emotions.
+        units: what varies and is exchanged, such as ``24 speakers``.
+        n_units: how many these are.
     """
 
     other: str
     model: str
     differences: Mapping[str, Difference]
     mcnemar: McNemar | None
+    units: str = ""
+    n_units: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,8 +67,10 @@ class Evaluation:
         counts: shape (n_labels, n_labels + 1), truth by prediction, the last column for missing
             and other predictions.
         figures: values by common short name.
-        intervals: 95 % intervals by the same names; empty if none were made.
-        units: what was resampled, such as ``24 speakers``.
+        intervals: 95 % intervals by the same names, of figures that have one; empty if none were
+            made.
+        class_intervals: of ``recall``, ``precision`` and ``f1``, one for each label.
+        units: what varies in them, such as ``24 speakers``.
         groups: for each grouping column, for each group its ``n`` and figures.
         balanced: figures of balanced samples.
         comparison: with another system.
@@ -100,6 +87,7 @@ class Evaluation:
     counts: NDArray[np.int64]
     figures: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    class_intervals: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     units: str = ""
     groups: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     balanced: Balanced | None = None
@@ -120,6 +108,11 @@ class Evaluation:
         return {
             label: {name: view[row].item() for name, view in zip(names, views, strict=True)}
             for row, label in enumerate(self.labels)
+        }
+
+    def _class_intervals(self, label: int) -> dict[str, list[float]]:
+        return {
+            f"{name}_interval": list(ends[label]) for name, ends in self.class_intervals.items()
         }
 
     @property
@@ -152,7 +145,10 @@ class Evaluation:
             **self.figures,
         }
         if self.labels:
-            found["per_class"] = self.per_class
+            found["per_class"] = {
+                label: {**row, **self._class_intervals(turn)}
+                for turn, (label, row) in enumerate(self.per_class.items())
+            }
             found["confusion"] = {
                 "labels": list(self.labels),
                 "counts": self.counts[:, :-1].tolist(),
@@ -175,6 +171,7 @@ def _plain_comparison(comparison: Comparison) -> dict[str, Any]:
         "table": comparison.other,
         "model": comparison.model,
         "differences": {name: vars(value) for name, value in comparison.differences.items()},
+        "units": comparison.units,
         "mcnemar": vars(comparison.mcnemar) if comparison.mcnemar else None,
     }
 

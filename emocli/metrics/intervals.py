@@ -1,30 +1,36 @@
-"""How far a figure may be trusted: resampling of speakers, intervals, and tests of a difference.
+"""How far a figure may be trusted: intervals, and tests of a difference.
 
-What is resampled is a *unit*: a speaker where speakers are known, for utterances of one speaker
-are alike, else an utterance. A resampled table is given as weights, how often each unit occurs.
+What varies is a *unit*: a speaker where speakers are known, for utterances of one speaker are
+alike, else an utterance. The variance of a figure is the jackknife's, from the figure without each
+unit in turn, and the interval is a score interval with Student's t and one degree of freedom less
+than there are units.
 """
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from statistics import NormalDist
-
 LEVEL = 0.95
 MAX_UNITS = 5_000
-"""Utterances beyond this many are resampled in random groups of equal size.
+"""Utterances beyond this many are taken in random groups of equal size.
 
 The variance of a mean of independent groups is that of the mean of their members, so the interval
 stays the same to within 1 / sqrt(2 * 5,000) = 1 % of its width, and the work stays bounded.
 """
 MAX_LEFT_OUT = 400
-"""Jackknife groups. Skewness over groups, like that of the mean, does not depend on their size."""
+"""Jackknife groups. The variance from 400 groups is known to 1 / sqrt(2 * 400) = 4 %."""
+FEW_UNITS = 8
+"""Units below which an interval is weak, and an exchange of two systems too coarse to be a test:
+with 5 speakers there are 32 exchanges, so its smallest two-sided p-value is 2 / 32 = 0.06."""
+
+Interval = tuple[float, float]
+"""Lower and upper end; NaN where there is none."""
+NO_INTERVAL: Interval = (math.nan, math.nan)
 
 
 class Dice:
@@ -41,8 +47,17 @@ class Dice:
 
     def integers(self, n: int, shape: tuple[int, int]) -> NDArray[np.intp]:
         """Numbers from 0 to n - 1, each as likely to within n / 2^32; ``n`` is at most 2^31."""
-        bits = np.frombuffer(self._random.randbytes(4 * math.prod(shape)), dtype="<u4")
-        return (bits.astype(np.uint64) * n >> 32).astype(np.intp).reshape(shape)
+        bits = self._bits(shape).astype(np.uint64)
+        return (bits * n >> 32).astype(np.intp)
+
+    def normal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Standard normal numbers, by the transformation of Box and Muller 1958."""
+        radius, angle = ((self._bits(shape) + 0.5) / 2.0**32 for _ in range(2))
+        return np.asarray(np.sqrt(-2.0 * np.log(radius)) * np.cos(2.0 * np.pi * angle))
+
+    def _bits(self, shape: tuple[int, int]) -> NDArray[np.uint32]:
+        drawn = self._random.randbytes(4 * math.prod(shape))
+        return np.frombuffer(drawn, dtype="<u4").reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -81,27 +96,6 @@ class Units:
         return cls(len(known) + int(lonely.sum()), True, index)
 
 
-def bootstrap_weights(
-    n_units: int, n_draws: int, dice: Dice, block: int
-) -> Iterator[NDArray[np.float64]]:
-    """Weights of resampled units, in blocks of draws.
-
-    Args:
-        n_units: number of units, each drawn ``n_units`` times with replacement.
-        n_draws: number of resampled tables.
-        dice: source of chance.
-        block: draws in one block, at least 1.
-
-    Yields:
-        Shape (n_block, n_units), rows sum to ``n_units``.
-    """
-    for start in range(0, n_draws, block):
-        n = min(block, n_draws - start)
-        drawn = dice.integers(n_units, (n, n_units)) + n_units * np.arange(n)[:, np.newaxis]
-        counts = np.bincount(drawn.ravel(), minlength=n * n_units)
-        yield counts.reshape(n, n_units).astype(np.float64)
-
-
 def jackknife_weights(n_units: int, block: int) -> Iterator[NDArray[np.float64]]:
     """Weights with one unit left out, or one of at most 400 groups of units, in blocks.
 
@@ -128,83 +122,327 @@ def coin_weights(
         yield dice.integers(2, (n, n_units)).astype(np.float64)
 
 
-def bca_interval(
-    estimate: float,
-    draws: NDArray[np.float64],
-    left_out: NDArray[np.float64],
-    level: float = LEVEL,
-) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval.
+def all_coin_weights(n_units: int, block: int) -> Iterator[NDArray[np.float64]]:
+    """Every outcome of a coin for each unit once, the first all 0, in blocks.
 
-    Figures such as ECE grow when noise is added, so nearly all of their draws may lie above the
-    figure itself, and the correction then asks for draws beyond the last one. Where the corrected
-    interval would not hold its own figure, the draws are centred on the figure instead.
+    Yields:
+        Shape (n_block, n_units), 0 or 1.
+    """
+    for start in range(0, 2**n_units, block):
+        outcome = np.arange(start, min(start + block, 2**n_units))
+        yield (outcome[:, np.newaxis] >> np.arange(n_units) & 1).astype(np.float64)
+
+
+def jackknife_covariance(left_out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance of figures, from their values without each unit.
+
+    Args:
+        left_out: shape (n_left_out, n_figures).
+
+    Returns:
+        Shape (n_figures, n_figures).
+
+    Source: Efron and Stein 1981; the estimate for clustered samples is Wolter 2007, section 4.
+    """
+    n = len(left_out)
+    apart = left_out - left_out.mean(axis=0)
+    return np.asarray((n - 1) / n * apart.T @ apart)
+
+
+def score_interval(
+    estimate: float,
+    left_out: NDArray[np.float64],
+    bounds: tuple[float, float],
+    n_utterances: float,
+    *,
+    least_variance: float = 0.0,
+    level: float = LEVEL,
+) -> Interval:
+    """The values of a figure that its estimate does not speak against.
+
+    They are all values v for which ``(estimate - v)² <= t² variance(v)``. The variance is taken
+    to rise and fall over the figure's range as that of a share does, ``(v - low) (high - v)``,
+    and is the jackknife's at the estimate. So the interval stays within the range; for the
+    accuracy of single utterances it is Wilson's, with speakers it is Wilson's for the number of
+    independent utterances that would vary as much, and for a figure without bounds it is
+    ``estimate ± t s``. Where no unit differs from another, as at an accuracy of 1, the utterances
+    count as independent, so it never has no width.
 
     Args:
         estimate: the figure itself.
-        draws: the figure of each resampled table, shape (n_draws,); NaN is left out.
-        left_out: the figure with each unit left out, shape (n_units,); NaN is left out.
+        left_out: the figure with each unit left out, shape (n_left_out,); NaN is left out.
+        bounds: least and largest value that the figure can have; may be infinite.
+        n_utterances: utterances that the figure rests on.
+        least_variance: of the figure, where its own shows too little by luck.
         level: coverage, above 0 and below 1.
 
     Returns:
-        Lower and upper end; NaN where the figure is undefined or nothing could be drawn.
+        Lower and upper end; NaN where the figure is undefined or no two units have it.
 
-    Source: Efron 1987; Efron and Tibshirani 1993, equations 14.9 to 14.15.
+    Source: Wilson 1927; with speakers Korn and Graubard 1998, Dean and Pagano 2015.
     """
-    draws = np.sort(draws[~np.isnan(draws)])
-    if math.isnan(estimate) or len(draws) == 0:
-        return math.nan, math.nan
-    from statistics import NormalDist
-
-    tails = ((1 - level) / 2, (1 + level) / 2)
-    normal = NormalDist()
-    below = float(np.sum(draws < estimate) + np.sum(draws <= estimate)) / (2 * len(draws))
-    if 0 < below < 1:
-        bias = normal.inv_cdf(below)
-        skew = _acceleration(left_out[~np.isnan(left_out)])
-        low, high = _quantiles(draws, [_corrected(normal, bias, skew, tail) for tail in tails])
-        if low <= estimate <= high:
-            return float(low), float(high)
-    low, high = _quantiles(draws - _quantiles(draws, [0.5]), tails) + estimate
-    return float(low), float(high)
-
-
-def _quantiles(ordered: NDArray[np.float64], shares: Sequence[float]) -> NDArray[np.float64]:
-    """Quantiles as `numpy.quantile` has them, which loads masked arrays and sorts each time."""
-    return np.interp(np.array(shares) * (len(ordered) - 1), np.arange(len(ordered)), ordered)
+    left_out = left_out[~np.isnan(left_out)]
+    if math.isnan(estimate) or len(left_out) < 2:
+        return NO_INTERVAL
+    low, high = bounds
+    t = student_quantile(level, len(left_out) - 1)
+    variance = max(float(jackknife_covariance(left_out[:, np.newaxis])[0, 0]), least_variance)
+    if math.isinf(low):
+        return estimate - t * math.sqrt(variance), estimate + t * math.sqrt(variance)
+    room = (estimate - low) * (1.0 if math.isinf(high) else high - estimate)
+    if room > 0 and variance > _ROUNDING * max(estimate * estimate, room):
+        spread = t * t * variance / room
+    else:
+        spread = t * t / n_utterances
+    # (estimate - v)² = spread (v - low) (high - v), or spread (v - low) without an upper bound
+    curved = 1.0 if math.isinf(high) else 1.0 + spread
+    middle = estimate + spread / 2.0 * (1.0 if math.isinf(high) else low + high)
+    rest = estimate * estimate + spread * low * (1.0 if math.isinf(high) else high)
+    half = math.sqrt(max(middle * middle - curved * rest, 0.0))
+    return max((middle - half) / curved, low), min((middle + half) / curved, high)
 
 
-def _acceleration(left_out: NDArray[np.float64]) -> float:
-    """A sixth of the skewness of the figure's dependence on single units."""
-    if len(left_out) == 0:
-        return 0.0
-    influence = left_out.mean() - left_out
-    spread = float(np.sum(influence**2))
-    return float(np.sum(influence**3)) / (6 * spread**1.5) if spread > 0 else 0.0
+_ROUNDING = 1e-20
+"""A variance this small beside the square of a figure is what rounding leaves of none."""
 
 
-def _corrected(normal: "NormalDist", bias: float, skew: float, tail: float) -> float:
-    """The share of draws below which an end of the interval lies."""
-    score = bias + normal.inv_cdf(tail)
-    slack = 1 - skew * score
-    return normal.cdf(bias + score / slack) if slack > 0 else normal.cdf(math.copysign(9, score))
+def mean_interval(
+    values: NDArray[np.float64], intervals: Sequence[Interval], left_out: NDArray[np.float64]
+) -> Interval:
+    """Interval of a mean of figures, such as UAR, from the intervals of its parts.
+
+    Each part lends the distance of its own lower end to the mean's lower end, and so above, so
+    that a label whose recall is 1 has its share in the doubt though it does not vary.
+
+    Args:
+        values: the parts, shape (n_parts,); NaN is left out.
+        intervals: of each part.
+        left_out: the parts with each unit left out, shape (n_left_out, n_parts).
+
+    Source: Zou and Donner 2008 (MOVER), with the jackknife's correlations of the parts.
+    """
+    there = np.flatnonzero(~np.isnan(values))
+    ends = np.array([intervals[int(part)] for part in there]).reshape(-1, 2)
+    if len(there) == 0 or np.isnan(ends).any():
+        return NO_INTERVAL
+    covariance = jackknife_covariance(_filled(left_out[:, there]))
+    deviation = np.sqrt(np.diag(covariance))
+    scale = np.outer(deviation, deviation)
+    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+    np.fill_diagonal(correlation, 1.0)
+    mean = float(values[there].mean())
+    below, above = values[there] - ends[:, 0], ends[:, 1] - values[there]
+    down, up = (
+        math.sqrt(max(float(part @ correlation @ part), 0.0)) / len(there)
+        for part in (below, above)
+    )
+    return mean - down, mean + up
 
 
-def permutation_p_value(observed: float, permuted: NDArray[np.float64]) -> float:
+def _filled(left_out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean in place of NaN, where leaving a unit out leaves a label without utterances."""
+    known = ~np.isnan(left_out)
+    count = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, left_out, 0.0).sum(axis=0) / count
+    return np.where(known, left_out, means)
+
+
+@dataclass(frozen=True)
+class GapNorm:
+    """The sum of absolute gaps, as an estimate of what it is without noise.
+
+    Attributes:
+        debiased: the value whose estimates are as large as this one on average; 0 where noise
+            alone makes as much.
+        noise: what the sum is on average if all gaps are 0.
+        interval: of the value without noise.
+    """
+
+    debiased: float
+    noise: float
+    interval: Interval
+
+
+def gap_norm(
+    gaps: NDArray[np.float64],
+    left_out: NDArray[np.float64],
+    least_variance: NDArray[np.float64],
+    *,
+    n_draws: int = 1_000,
+    level: float = LEVEL,
+) -> GapNorm:
+    """What a sum of absolute values, such as ECE, is without the noise that only adds to it.
+
+    An absolute value cannot err downwards at 0, so every bin adds noise to the sum, and resampling
+    adds it once more: bootstrap intervals of ECE hold its true value in few of a hundred tables.
+    Here the estimated gaps are taken as normal around the true ones, with the jackknife's
+    covariance and Student's t, and the interval holds the true sums with which the one at hand
+    is not unusual. Along the way from 0 all bins have gaps of the same number of standard errors.
+    Where gaps of 0 would make as large a sum in 5 of 100 tables, the interval begins at 0
+    and its upper end leaves out 5 %; else both ends leave out 2.5 %.
+
+    Args:
+        gaps: shape (n_gaps,).
+        left_out: the gaps with each unit left out, shape (n_left_out, n_gaps).
+        least_variance: of each gap, for bins that show none by luck; shape (n_gaps,).
+        n_draws: normal numbers for each gap.
+        level: coverage, above 0 and below 1.
+
+    A sum that is smaller than honest probabilities make it in 84 of 100 tables is luck, and
+    does not shorten the interval further.
+
+    Source: test inversion is Carpenter 1999; not to gain by luck is Cowan et al. 2011; that the
+    mean of estimates is matched is MacKinnon and Smith 1998; the bias is Bröcker 2012 and Roelofs
+    et al. 2022.
+    """
+    covariance = jackknife_covariance(left_out)
+    variance = np.diag(covariance)
+    inside = variance + least_variance > 0
+    if not inside.any() or len(left_out) < 2:
+        return GapNorm(float(np.abs(gaps).sum()), 0.0, NO_INTERVAL)
+    covariance = covariance + np.diag(np.maximum(least_variance - variance, 0.0))
+    covariance, gaps = covariance[np.ix_(inside, inside)], gaps[inside]
+    deviation = np.sqrt(np.diag(covariance))
+    found = float(np.abs(gaps).sum())
+    way = np.where(gaps < 0, -deviation, deviation) / deviation.sum()
+    noise = _noise(covariance, len(left_out) - 1, n_draws)
+
+    def mean(value: float) -> float:
+        return float(_mean_absolute(value * way, deviation).sum())
+
+    def share_above(value: float, least: float = found) -> float:
+        return float(np.mean(np.abs(value * way + noise).sum(axis=1) >= least))
+
+    sums = np.sort(np.abs(noise).sum(axis=1))
+    top = found + 2.0 * float(sums[-1])
+    tail = (1.0 - level) / 2.0
+    calibrated = share_above(0.0) >= 2.0 * tail
+    low = 0.0 if calibrated else _crossing(share_above, tail, 0.0, top)
+    lucky = max(found, float(sums[int(_LUCK * n_draws)]))
+    share = 1.0 - (2.0 * tail if calibrated else tail)
+    high = _crossing(lambda value: share_above(value, lucky), share, 0.0, top)
+    return GapNorm(_crossing(mean, found, 0.0, found, steps=24), mean(0.0), (low, high))
+
+
+_LUCK = 0.16
+"""Where the normal distribution has its mean less one deviation."""
+
+
+def _noise(covariance: NDArray[np.float64], df: int, n_draws: int) -> NDArray[np.float64]:
+    """Draws of Student's t with a covariance at infinite degrees of freedom.
+
+    Returns:
+        Shape (n_draws, n_gaps).
+    """
+    dice = Dice(0)  # the same for every table: an interval does not depend on a seed
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    drawn = dice.normal((n_draws, len(root))) @ root.T
+    # Wilson and Hilferty 1931: the cube root of chi² is nearly normal
+    part = 2.0 / (9.0 * df)
+    ratio = np.maximum(1.0 - part + math.sqrt(part) * dice.normal((n_draws, 1)), 1e-3) ** 3
+    return np.asarray(drawn / np.sqrt(ratio))
+
+
+def _mean_absolute(
+    mean: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean of the absolute value of normal numbers, as of the folded normal distribution."""
+    ratio = mean / deviation
+    above = np.array([math.erf(one / math.sqrt(2.0)) for one in ratio])
+    density = np.exp(-(ratio**2) / 2.0) * math.sqrt(2.0 / math.pi)
+    return np.asarray(deviation * density + mean * above)
+
+
+def _crossing(
+    rising: Callable[[float], float], level: float, low: float, high: float, steps: int = 14
+) -> float:
+    """Where a rising function reaches a level; ``low`` where it begins above it."""
+    if rising(low) >= level:
+        return low
+    for _ in range(steps):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if rising(middle) < level else (low, middle)
+    return high
+
+
+def student_within(t: float, df: int) -> float:
+    """The share of Student's distribution between -t and t.
+
+    Args:
+        t: from 0.
+        df: degrees of freedom, at least 1.
+
+    Source: Abramowitz and Stegun 1964, equations 26.7.3 and 26.7.4.
+
+    Example:
+        >>> round(student_within(2.776, 4), 4)
+        0.95
+    """
+    angle = math.atan(t / math.sqrt(df))
+    sine, square = math.sin(angle), math.cos(angle) ** 2
+    odd = df % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if df > 1 else 0.0
+    for k in range(3 if odd else 2, df - 1, 2):
+        term *= square * (k - 1) / k
+        total += term
+    if not odd:
+        return sine * total
+    return 2.0 / math.pi * (angle + sine * total)
+
+
+@cache
+def student_quantile(level: float, df: int) -> float:
+    """The t between whose negative and itself a share of Student's distribution lies.
+
+    Example:
+        >>> [round(student_quantile(0.95, df), 3) for df in (1, 4, 23, 399)]
+        [12.706, 2.776, 2.069, 1.966]
+    """
+    high = 1.0
+    while student_within(high, df) < level:
+        high *= 2.0
+    return _crossing(lambda t: student_within(t, df), level, 0.0, high, steps=40)
+
+
+def difference_p_value(difference: float, left_out: NDArray[np.float64]) -> float:
+    """Two-sided p-value of a difference beside its jackknife deviation, by Student's t.
+
+    Args:
+        difference: of a figure between two systems.
+        left_out: the same with each unit left out, shape (n_left_out,); NaN is left out.
+
+    Returns:
+        From 0 to 1; NaN if the difference is undefined.
+    """
+    left_out = left_out[~np.isnan(left_out)]
+    if math.isnan(difference) or len(left_out) < 2:
+        return math.nan
+    variance = float(jackknife_covariance(left_out[:, np.newaxis])[0, 0])
+    if variance <= _ROUNDING * max(difference * difference, _ROUNDING):
+        return 0.0 if difference else 1.0
+    return 1.0 - student_within(abs(difference) / math.sqrt(variance), len(left_out) - 1)
+
+
+def permutation_p_value(observed: float, permuted: NDArray[np.float64], *, all_: bool) -> float:
     """Two-sided p-value of a difference: how often chance alone makes one as large.
 
     Args:
         observed: the difference.
-        permuted: differences after exchanging the two systems in random units, shape (n_draws,).
+        permuted: differences after exchanging the two systems in some units, shape (n_draws,).
+        all_: whether these are all exchanges there are, the observed one among them.
 
     Returns:
-        ``(1 + #{|permuted| >= |observed|}) / (1 + n_draws)``; NaN if the difference is undefined.
+        The share of exchanges with a difference as large, the observed one being one of them;
+        NaN if the difference is undefined.
     """
     permuted = permuted[~np.isnan(permuted)]
     if math.isnan(observed):
         return math.nan
     as_large = np.sum(np.abs(permuted) >= abs(observed) - 1e-12)  # 1e-12: equal but for rounding
-    return float((1 + as_large) / (1 + len(permuted)))
+    own = 0 if all_ else 1
+    return float((own + as_large) / (own + len(permuted)))
 
 
 @dataclass(frozen=True)

@@ -95,23 +95,3 @@ def concordance_cc(truth: ArrayLike, predicted: ArrayLike) -> float:
         0.9768
     """
     return float(ccc_of_sums(regression_terms(truth, predicted).sum(axis=0)))
-
-
-def pearson_cc(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Pearson correlation, from -1 to 1; NaN if a series is constant."""
-    return float(pearson_of_sums(regression_terms(truth, predicted).sum(axis=0)))
-
-
-def root_mean_square_error(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Root mean square error, in the unit of the dimension, at least 0."""
-    return float(rmse_of_sums(regression_terms(truth, predicted).sum(axis=0)))
-
-
-def mean_absolute_error(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean absolute error, in the unit of the dimension, at least 0."""
-    return float(mae_of_sums(regression_terms(truth, predicted).sum(axis=0)))
-
-
-def bias(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean of prediction minus truth, in the unit of the dimension."""
-    return float(bias_of_sums(regression_terms(truth, predicted).sum(axis=0)))

@@ -9,6 +9,7 @@ O'Connor 2015 (bins of equal mass).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,35 @@ class Ranking:
         fresh[1:] = ranked[1:] != ranked[:-1]
         starts = np.flatnonzero(fresh)
         return cls(order, starts, ranked[starts], right[order].astype(np.float64))
+
+    def bins_of_equal_mass(
+        self, units: NDArray[np.intp], n_units: int, n_bins: int = 15
+    ) -> NDArray[np.float64]:
+        """Count, confidence and correctness of the bins of `adaptive_calibration_error`.
+
+        Args:
+            units: index of each *ranked* utterance's unit, shape (n_utterances,).
+            n_units: number of units.
+            n_bins: number of bins.
+
+        Returns:
+            Shape (n_units, n_bins, 3), as `emocli.metrics.calibration.bins`.
+        """
+        ends = np.append(self.starts[1:], len(self.order))
+        borders = len(self.order) * np.linspace(0.0, 1.0, n_bins + 1)
+        size = ends - self.starts
+        group = np.repeat(np.arange(len(size)), size)
+        confidence = self.confidence[group]
+        found = np.empty((n_units, n_bins, 3))
+        for place, (low, high) in enumerate(pairwise(borders)):
+            inside = np.clip(np.minimum(ends, high) - np.maximum(self.starts, low), 0.0, None)
+            rows = slice(*np.searchsorted(group, np.flatnonzero(inside)[[0, -1]] + [0, 1]))
+            part = (inside / size)[group[rows]]
+            for column, values in enumerate((1.0, confidence[rows], self.right[rows])):
+                found[:, place, column] = np.bincount(
+                    units[rows], weights=part * values, minlength=n_units
+                )
+        return found
 
     def curve(self, weights: NDArray[np.float64]) -> "RiskCurve":
         """Running sums over the groups for utterances with weights.

@@ -4,7 +4,6 @@ Errors of all utterances are added up and divided by all reference words (or cha
 averaged over files: otherwise a file of two words would count as much as one of two hundred.
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -12,24 +11,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.metrics.ratios import ratio
-
-_PUNCTUATION = re.compile(r"[^\w\s']|_")
+_JOINERS = "\u200c\u200d"
+"""Inside words of Persian and of Indic scripts: they tell how letters join."""
 
 
 def normalize_text(text: str) -> str:
     """Text as it is compared: composed (NFC), lower case, without punctuation, single blanks.
 
-    Apostrophes inside words stay; typographic ones become plain. Numbers and spellings are left
-    as they are, for such rules belong to one language.
+    Apostrophes inside words stay; typographic ones become plain. Accents, vowel signs and other
+    marks belong to the letter before them. Numbers and spellings are left as they are, for such
+    rules belong to one language.
 
     Example:
         >>> normalize_text("He said: “Don’t, Anna-Maria!”")
         "he said don't anna maria"
     """
     plain = unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
-    words = (word.strip("'") for word in _PUNCTUATION.sub(" ", plain).split())
-    return " ".join(filter(None, words))
+    words = (word.strip("'" + _JOINERS) for word in plain.translate(_COMPARED).split())
+    return " ".join(word for word in words if any(map(str.isalnum, word)))
+
+
+class _Compared(dict[int, str]):
+    """What each character is compared as, looked up once."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kind = unicodedata.category(character)
+        if character in _JOINERS:
+            kept = character
+        elif kind in ("Cf", "Me") or "\ufe00" <= character <= "\ufe0f":
+            kept = ""  # marks of direction, forms of emoji and the like, which nobody says
+        elif kind[0] in "LNM" or character == "'":
+            kept = character
+        else:
+            kept = " "
+        self[code] = kept
+        return kept
+
+
+_COMPARED = _Compared()
 
 
 def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.int64]:
@@ -82,16 +102,3 @@ def _length(part: Any) -> int:
     if part.type == "equal":
         return 0
     return max(part.ref_end_idx - part.ref_start_idx, part.hyp_end_idx - part.hyp_start_idx)
-
-
-def error_rate(errors: NDArray[np.int64]) -> float:
-    """Errors over reference words or characters of all utterances together.
-
-    Args:
-        errors: shape (n_utterances, 2), from `word_errors` or `character_errors`.
-
-    Returns:
-        At least 0, and above 1 where more was inserted than said; NaN without any reference.
-    """
-    total = errors.sum(axis=0)
-    return float(ratio(total[0], total[1]))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emocli.fusion.features import POSTERIORS, Input
 from emocli.fusion.stacking import Stacking, fit_stacking
 from emocli.fusion.storage import dump_fuser
+from emocli.metrics.registry import title
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.cross_modal import (
     STACK_TYPE,
@@ -26,7 +27,7 @@ from emocli.models.tunable import weights_of, write_folder
 from emocli.pipeline.crossmodal_tasks import Frames, Prepared, label_figures
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.scoring import prediction_row
-from emocli.pipeline.training_curves import figure_name, write_curves
+from emocli.pipeline.training_curves import write_curves
 from emocli.pipeline.tuning_card import data_rows, toml_value
 from emocli.posteriors import softmax
 from emocli.splits import stratified_folds, told_apart
@@ -189,10 +190,10 @@ def _network_card(name: str, prepared: Prepared, outcome: Outcome) -> str:
             f"drawn by {network.drawn}.",
         ],
         [
-            *(f"- {figure_name(key)}: {value:.4f}" for key, value in best.figures.items()),
+            *(f"- {title(key)}: {value:.4f}" for key, value in best.figures.items()),
             "",
             f"Best of {len(outcome.history.evaluations)} evaluations by "
-            f"{figure_name(recipe.select)}, after epoch {best.epoch:g}. The epoch was chosen by "
+            f"{title(recipe.select)}, after epoch {best.epoch:g}. The epoch was chosen by "
             f"this figure, which makes it optimistic.",
         ],
     )
@@ -202,7 +203,7 @@ def _stack_card(
     prepared: Prepared, outcomes: Sequence[Outcome], figures: Mapping[str, float], n_fit: int
 ) -> str:
     recipe = prepared.recipe
-    heads = [figure_name(key) for key in figures]
+    heads = [title(key) for key in figures]
     rows = [["network", *heads], ["---"] * (len(heads) + 1)]
     for outcome in outcomes:
         best = outcome.history.evaluations[outcome.history.best].figures

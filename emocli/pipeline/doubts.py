@@ -1,10 +1,13 @@
 """What to doubt in an evaluation, in sentences."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from emocli.metrics.intervals import Units
+from emocli.metrics.intervals import FEW_UNITS, Units
 from emocli.metrics.scores import Sample
 from emocli.pipeline.pairing import Paired, Pairing
 from emocli.table import PredictionTable, listing
@@ -13,8 +16,6 @@ FEW_UTTERANCES = 20
 """Support below which a label's recall moves by more than 0.05 with one utterance."""
 NEAR_CONSTANT = 0.95
 """Share of one predicted label from which predictions look constant."""
-FEW_SPEAKERS = 5
-"""Speakers below which an interval over speakers is little more than a guess."""
 LEAKS = {"file": "recordings", "speaker": "speakers", "text": "sentences", "sentence": "sentences"}
 """Columns whose values should not occur in both training and evaluation."""
 
@@ -90,15 +91,125 @@ def _constant_predictions(found: Paired, sample: Sample, labels: Sequence[str]) 
         )
 
 
-def interval_warnings(units: Units, cluster: str, n_draws: int) -> Iterator[str]:
-    """What to doubt in intervals, or why there are none."""
-    if n_draws and units.n < 2:
+def interval_warnings(
+    found: Paired, units: Units, cluster: str, n_draws: int, *, by_default: bool
+) -> Iterator[str]:
+    """What to doubt in intervals, or why there are none.
+
+    Args:
+        found: predictions beside the truth.
+        units: what varies.
+        cluster: column of the units.
+        n_draws: 0 for no intervals.
+        by_default: whether nobody said what varies.
+    """
+    if not n_draws:
+        return
+    if units.n < 2:
         yield (
-            f"No intervals: only one {cluster} to resample. `emocli eval --cluster none` resamples "
-            f"single recordings."
+            f"No intervals: only one {cluster}. `emocli eval --cluster none` takes single "
+            f"recordings as independent."
         )
-    elif n_draws and units.clustered and units.n < FEW_SPEAKERS:
-        yield f"Intervals rest on {units.n} {cluster}s only; do not rely on them."
+    elif units.clustered:
+        if units.n < FEW_UNITS:
+            yield (
+                f"Intervals rest on {units.n} {cluster}s only: they are wide, and weak because "
+                f"they take the {cluster}s' differences as normal."
+            )
+        names = found.attribute(cluster)
+        lonely = 0 if names is None else int(np.sum(names == ""))
+        if lonely:
+            yield (
+                f"{lonely} of {len(found.row)} utterances have no {cluster} and count as one of "
+                f"their own in intervals."
+            )
+    elif by_default and (named := speakers_in_names(found.truth["file"].tolist())):
+        yield (
+            f"Intervals take {len(found.row)} utterances as independent, for no table has a "
+            f"column {cluster}, but {named.place} tell {named.n} speakers, such as "
+            f"{named.example}. Utterances of one speaker are alike, so the intervals are too "
+            f"narrow. Add the column, or say --cluster none."
+        )
+
+
+@dataclass(frozen=True)
+class NamedSpeakers:
+    """Speakers that names of recordings tell.
+
+    Attributes:
+        n: how many.
+        place: what tells them.
+        example: one of them.
+    """
+
+    n: int
+    place: str
+    example: str
+
+
+def speakers_in_names(files: Sequence[str]) -> NamedSpeakers | None:
+    """The speakers that names or folders of recordings tell; None where they tell none.
+
+    Names are those of the corpora that emocli reads; folders are called ``Actor_01``, ``spk12``,
+    ``0011`` or the like. Nearly all recordings must follow the scheme, and there must be several
+    speakers with several recordings.
+    """
+    paths = [PurePosixPath(file.replace("\\", "/")) for file in files]
+    for title, speaker_of in _schemes():
+        if told := _told([speaker_of(path) for path in paths], f"their names ({title})"):
+            return told
+    deepest = max((len(path.parts) for path in paths), default=0)
+    for depth in range(2, deepest + 1):
+        folders = [path.parts[-depth] if len(path.parts) >= depth else "" for path in paths]
+        speakers = [name if _SPEAKER_FOLDER.fullmatch(name) else "" for name in folders]
+        if told := _told(speakers, "their folders"):
+            return told
+    return None
+
+
+_SPEAKER_FOLDER = re.compile(
+    r"(?:(?:actor|speaker|spkr?|subject|subj|participant|person|id|[spfm])[_ -]?)?\d{1,5}|"
+    r"(?:actor|speaker|spkr?)[_ -]\w+",
+    re.IGNORECASE,
+)
+_IEMOCAP_TURN = re.compile(r"(Ses0\d)[FM]_(?:impro|script)\w*_([FM])\d+")
+_NAMED = 0.9
+"""Share of recordings that must follow a scheme."""
+
+
+def _schemes() -> Iterator[tuple[str, Callable[[PurePosixPath], str]]]:
+    """Titles of corpora, and what finds the speaker in the path of a recording of each."""
+    from emocli.corpora.files import NamedCorpus
+    from emocli.corpora.registry import corpora
+    from emocli.errors import CorpusError
+
+    def of_corpus(corpus: NamedCorpus) -> Callable[[PurePosixPath], str]:
+        def speaker_of(path: PurePosixPath) -> str:
+            match = corpus.pattern.fullmatch(corpus.stem_of(Path(path)))
+            try:
+                return corpus.label(match, Path(path)).speaker if match else ""
+            except CorpusError:
+                return ""
+
+        return speaker_of
+
+    for corpus in corpora().values():
+        if isinstance(corpus, NamedCorpus):
+            yield corpus.about.title, of_corpus(corpus)
+
+    def in_iemocap(path: PurePosixPath) -> str:
+        match = _IEMOCAP_TURN.fullmatch(path.stem)
+        return "".join(match.groups()) if match else ""
+
+    yield "IEMOCAP", in_iemocap
+
+
+def _told(speakers: Sequence[str], place: str) -> NamedSpeakers | None:
+    known = [speaker for speaker in speakers if speaker]
+    several = dict.fromkeys(known)
+    if len(known) < _NAMED * len(speakers) or not 2 <= len(several) <= len(known) / 2:
+        return None
+    return NamedSpeakers(len(several), place, next(iter(several)))
 
 
 def leakage_warnings(found: Paired, train: PredictionTable) -> Iterator[str]:

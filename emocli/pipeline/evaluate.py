@@ -11,14 +11,15 @@ from emocli.errors import TableError
 from emocli.metrics import classification
 from emocli.metrics.evaluation import Balanced, Comparison, Evaluation
 from emocli.metrics.intervals import Units, mcnemar
+from emocli.metrics.registry import Needs, computed, in_order
 from emocli.metrics.scores import (
     Figures,
+    Intervals,
     Sample,
     differences,
     figures_by_group,
     figures_of,
-    label_figures,
-    spread_of,
+    intervals_of,
 )
 from emocli.pipeline.doubts import interval_warnings, label_warnings, leakage_warnings
 from emocli.pipeline.pairing import (
@@ -46,9 +47,10 @@ class EvalOptions:
     Attributes:
         pairing: how tables meet.
         by: columns whose groups are evaluated apart.
-        cluster: column of the units that are resampled, ``"none"`` for utterances; None for
+        cluster: column of what intervals take as a whole, ``"none"`` for utterances; None for
             ``speaker``, or utterances where no table has it.
-        n_draws: resampled tables for intervals; None for 1,000 up to 100,000 utterances, else 0.
+        n_draws: exchanges of two systems in a comparison, 1,000 for None; 0 for no intervals,
+            which is also what None means above 100,000 utterances.
         n_balanced: balanced samples to draw; 0 for none.
         n_per_label: utterances of each label in a balanced sample.
         seed: of all chance.
@@ -120,10 +122,9 @@ def _evaluate_one(
     counts = _counts(sample)
     units = _units(found, asked)
     n_draws = _n_draws(asked, n)
-    intervals = {}
+    trust = Intervals({}, {}, {})
     if n_draws and units.n > 1:
-        spread = spread_of(sample, units, n_draws, asked.seed)
-        intervals = {name: spread.interval(name) for name in spread.estimates}
+        trust = intervals_of(sample, units)
     return Evaluation(
         table=found.name,
         model=found.model,
@@ -134,15 +135,18 @@ def _evaluate_one(
         n_abstained=found.n_abstained,
         labels=labels if found.has_emotions else (),
         counts=counts,
-        figures=figures_of(sample),
-        intervals=intervals,
-        units=_units_named(units, asked) if intervals else "",
+        figures=in_order({**figures_of(sample), **trust.further}),
+        intervals=trust.figures,
+        class_intervals=trust.labels,
+        units=_units_named(units, asked) if trust.figures else "",
         groups={column: _groups(found, sample, column) for column in asked.by},
         balanced=_balanced(counts, labels, asked) if asked.n_balanced else None,
         warnings=tuple(
             [
                 *label_warnings(found, sample, labels, asked.pairing, truth_name),
-                *interval_warnings(units, _cluster(asked), n_draws),
+                *interval_warnings(
+                    found, units, _cluster(asked), n_draws, by_default=asked.cluster is None
+                ),
                 *(leakage_warnings(found, train) if train is not None else ()),
             ]
         ),
@@ -167,7 +171,7 @@ def _counts(sample: Sample) -> NDArray[np.int64]:
 def _units(found: Paired, asked: EvalOptions) -> Units:
     names = found.attribute(_cluster(asked))
     if names is None and asked.cluster not in (None, NO_CLUSTER):
-        raise _no_column(asked.cluster, "resample by", "--cluster", found)
+        raise _no_column(asked.cluster, "group by", "--cluster", found)
     return Units.of(None if names is None else names.tolist(), len(found.row), asked.seed)
 
 
@@ -231,7 +235,9 @@ def _balanced(
     rng = np.random.default_rng(asked.seed)
     drawn = classification.balanced_draws(counts, asked.n_balanced, asked.n_per_label, rng)
     figures = {
-        name: values for name, values in label_figures(drawn).items() if name != "weighted_f1"
+        name: values
+        for name, values in computed(Needs.COUNTS, drawn).items()
+        if name != "weighted_f1"
     }
     return Balanced(
         asked.n_balanced,
@@ -250,11 +256,14 @@ def _compare(first: Paired, second: Paired, asked: EvalOptions) -> Comparison:
     columns = probability_columns([first, second], labels)
     ours, theirs = (sample_of(found, labels, columns, asked.pairing) for found in (first, second))
     rows = (ours.truth >= 0) & (theirs.truth >= 0)
+    units = _units(first, asked)
     return Comparison(
         second.name,
         second.model,
-        differences(theirs, ours, _units(first, asked), asked.n_draws or N_DRAWS, asked.seed),
+        differences(theirs, ours, units, asked.n_draws or N_DRAWS, asked.seed),
         mcnemar(*(side.predicted[rows] == side.truth[rows] for side in (ours, theirs)))
         if rows.any()
         else None,
+        _units_named(units, asked),
+        units.n,
     )

@@ -19,8 +19,9 @@ from emocli.metrics.scores import Sample
 from emocli.table import DIMENSIONS, PredictionTable, listing
 from emocli.table_io import match_tables
 
-VOTES_PREFIX = "votes_"
+VOTES = "votes_*"
 """Columns of a truth table that count the annotators who chose a label."""
+DEFAULT_COLUMN = "emotion"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Pairing:
     """How tables meet.
 
     Attributes:
-        truth_column: column of the truth that holds the emotion.
+        truth_column: column of the truth that holds the emotion; ``p_*``, or another prefix and a
+            star, for columns that hold annotators' votes.
         labels: evaluate only utterances whose truth is one of these; empty for all.
         allow_missing: count utterances without a prediction as wrong.
         ignore_extra: leave out predictions without a truth.
@@ -37,7 +39,7 @@ class Pairing:
         normalize: compare transcripts without case and punctuation.
     """
 
-    truth_column: str = "emotion"
+    truth_column: str = DEFAULT_COLUMN
     labels: tuple[str, ...] = ()
     allow_missing: bool = False
     ignore_extra: bool = False
@@ -57,6 +59,7 @@ class Paired:
         predictions: rows of the table of predictions.
         row: for each row of ``truth`` that of ``predictions``, -1 for none; shape (n,).
         emotions: canonical true emotions, ``""`` where there is none; shape (n,).
+        votes: labels, and the share of annotators that chose each; no labels without votes.
         n_left_out: rows of the truth table that ``labels`` leaves out.
         n_extra: predictions without a truth, left out.
         n_abstained: rows of the truth table with an answer but no label.
@@ -68,6 +71,7 @@ class Paired:
     predictions: PredictionTable
     row: NDArray[np.intp]
     emotions: NDArray[Any]
+    votes: tuple[tuple[str, ...], NDArray[np.float64]]
     n_left_out: int = 0
     n_extra: int = 0
     n_abstained: int = 0
@@ -91,7 +95,9 @@ class Paired:
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The dimensions that both sides have figures for."""
+        """The dimensions that both sides have figures for; a model's own are no truth."""
+        if holds_predictions(self.truth):
+            return ()
         return tuple(
             name
             for name in DIMENSIONS
@@ -107,14 +113,12 @@ class Paired:
     @cached_property
     def missing(self) -> NDArray[np.bool_]:
         """Which utterances that can be compared have no prediction, shape (n,)."""
-        known = np.full(len(self.row), self.has_transcripts)
+        missing = np.full(len(self.row), self.has_transcripts) & (self.row < 0)
         for name in self.dimensions:
-            known |= ~np.isnan(self.truth.column(name))
-        absent = self.row < 0
-        if not self.has_emotions:
-            return known & absent
-        unlabelled = (self.emotions != "") & (self.predicted("label") == "")
-        return np.asarray((known & absent) | unlabelled)
+            missing |= ~np.isnan(self.truth.column(name)) & np.isnan(self.predicted(name))
+        if self.has_emotions:
+            missing |= (self.emotions != "") & (self.predicted("label") == "")
+        return np.asarray(missing)
 
     @property
     def model_labels(self) -> tuple[str, ...]:
@@ -154,9 +158,11 @@ def pair(
         names: what to call the two tables in an error.
 
     Raises:
-        TableError: utterances without a prediction or predictions without a truth that nobody
+        TableError: a truth that is a table of predictions or lacks the column that was asked for,
+            utterances without a prediction or predictions without a truth that nobody
             allowed, nothing that both tables speak of, or keys that repeat.
     """
+    _check_truth(truth, how, names[1], its_own=table is truth)
     return [
         _pair_model(model, predictions, truth, how, names)
         for model, predictions in split_models(table)
@@ -177,6 +183,7 @@ def _pair_model(
     _check_acquaintance(predictions, truth, met.right, (shown, names[1]))
     _check_extra(predictions, met.right_only, how, (shown, names[1]))
     emotions = true_emotions(truth, how.truth_column)
+    voted, shares = soft_truth(truth, how.truth_column)
     chosen = np.isin(emotions, how.labels) if how.labels else np.ones(len(truth), dtype=bool)
     abstained = chosen & _abstained(predictions, met.right)
     n_left_out = int(np.sum(~chosen))
@@ -189,6 +196,7 @@ def _pair_model(
         predictions,
         met.right[chosen],
         emotions[chosen],
+        (voted, shares[chosen]),
         n_left_out,
         len(met.right_only),
         int(abstained.sum()),
@@ -208,6 +216,40 @@ def _abstained(predictions: PredictionTable, row: NDArray[np.intp]) -> NDArray[n
     return np.append(answered & (predictions.column("label") == ""), False)[row]
 
 
+def holds_predictions(table: PredictionTable) -> bool:
+    """Whether a model wrote what a table says, which is no truth."""
+    said = any(name in table for name in ("label", "text", *DIMENSIONS)) or bool(table.labels)
+    return said and bool((table.column("model") != "").any())
+
+
+def _check_truth(truth: PredictionTable, how: Pairing, name: str, *, its_own: bool) -> None:
+    """A truth must have the column that was asked for, and not be what a model said.
+
+    Args:
+        truth: the table.
+        how: names the column.
+        name: what to call the table in an error.
+        its_own: whether it is the table of predictions itself.
+
+    Raises:
+        TableError: it has not, or it is.
+    """
+    column = how.truth_column
+    if column not in (DEFAULT_COLUMN, VOTES) and not _columns(truth, column):
+        raise TableError(
+            f"{name}: no column {column}, found {listing(truth.columns)}. Correct --truth-column."
+        )
+    known = (column in truth and column != "label") or _columns(truth, VOTES)
+    if (its_own or holds_predictions(truth)) and not (known or "reference" in truth):
+        models = dict.fromkeys(filter(None, truth.column("model").tolist()))
+        whose = f" of {listing(models)}" if models else ""
+        raise TableError(
+            f"{name} holds predictions{whose}, expected what is true. Give the table of the "
+            f"labels, or name its column of true emotions with --truth-column; "
+            f"`emocli eval --compare` takes the predictions of another model."
+        )
+
+
 def true_emotions(truth: PredictionTable, column: str) -> NDArray[Any]:
     """Canonical emotions of a truth table, shape (n_rows,); ``""`` where it names none.
 
@@ -218,15 +260,28 @@ def true_emotions(truth: PredictionTable, column: str) -> NDArray[Any]:
         known = {name: canonical_label(name) for name in set(truth[column].tolist()) if name}
         emotions[:] = [known.get(name, "") for name in truth[column].tolist()]
         return emotions
-    labels, votes = soft_truth(truth)
+    labels, votes = soft_truth(truth, column)
     voted = ~np.isnan(votes).any(axis=1)
     if labels:
         emotions[voted] = np.array(labels, dtype=object)[votes[voted].argmax(axis=1)]
     return emotions
 
 
-def soft_truth(truth: PredictionTable) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """The share of annotators that chose each label, from ``p_*`` or counts in ``votes_*``.
+def _columns(table: PredictionTable, name: str) -> list[str]:
+    """The column of a name, or all that begin with what stands before a star."""
+    if name.endswith("*"):
+        return [column for column in table.columns if column.startswith(name[:-1])]
+    return [name] if name in table else []
+
+
+def soft_truth(
+    truth: PredictionTable, column: str = DEFAULT_COLUMN
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The share of annotators that chose each label, from counts or shares in ``votes_*``.
+
+    Args:
+        truth: with columns of votes, or without.
+        column: another prefix and a star, such as ``p_*``, for other columns of votes.
 
     Returns:
         The labels, and shares of shape (n_rows, n_labels) that sum to 1; NaN rows without votes.
@@ -234,24 +289,22 @@ def soft_truth(truth: PredictionTable) -> tuple[tuple[str, ...], NDArray[np.floa
     Raises:
         TableError: a count of votes is not a number from 0 on.
     """
-    if truth.labels:
-        empty = np.isnan(truth.probs).all(axis=1, keepdims=True)
-        return truth.labels, np.where(empty, np.nan, np.nan_to_num(truth.probs))
-    names = [name for name in truth.columns if name.startswith(VOTES_PREFIX)]
+    pattern = column if column.endswith("*") else VOTES
+    names = _columns(truth, pattern)
     if not names:
         return (), np.empty((len(truth), 0))
     votes = np.stack([_numbers(truth, name) for name in names], axis=1)
     total = votes.sum(axis=1, keepdims=True)
     shares = np.divide(votes, total, out=np.full_like(votes, np.nan), where=total > 0)
-    return tuple(canonical_label(name[len(VOTES_PREFIX) :]) for name in names), shares
+    return tuple(canonical_label(name[len(pattern) - 1 :]) for name in names), shares
 
 
 def _numbers(table: PredictionTable, name: str) -> NDArray[np.float64]:
-    """A text column of counts; an empty cell is 0."""
+    """A column of counts or shares; an empty cell is 0."""
     numbers = np.zeros(len(table))
     for row, cell in enumerate(table[name].tolist()):
         try:
-            numbers[row] = float(cell or 0)
+            numbers[row] = 0.0 if cell == "" or cell != cell else float(cell)
         except ValueError:
             numbers[row] = -1.0
         if not 0 <= numbers[row] < np.inf:
@@ -347,9 +400,7 @@ def evaluated_labels(pairs: Sequence[Paired], how: Pairing) -> tuple[str, ...]:
 
 def probability_columns(pairs: Sequence[Paired], labels: Sequence[str]) -> tuple[str, ...]:
     """Labels of the posteriors' columns: the evaluated ones, then what else has probability."""
-    others = [
-        label for found in pairs for label in (*found.model_labels, *soft_truth(found.truth)[0])
-    ]
+    others = [label for found in pairs for label in (*found.model_labels, *found.votes[0])]
     return tuple(dict.fromkeys((*labels, *others)))
 
 
@@ -418,7 +469,7 @@ def _scores(found: Paired) -> NDArray[np.float64]:
 
 def _votes(found: Paired, columns: Sequence[str]) -> NDArray[np.float64] | None:
     """Soft truth in the order of the posteriors' columns; None where it cannot be compared."""
-    labels, votes = soft_truth(found.truth)
+    labels, votes = found.votes
     if not labels:
         return None
     position = {label: column for column, label in enumerate(labels)}

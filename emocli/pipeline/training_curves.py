@@ -4,23 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from emocli.metrics.registry import title
 from emocli.report.svg import WIDTH, Drawing, Panel, as_file, axes, element, joined, label
 from emocli.training.history import History
 
 LEFT, RIGHT = 52.0, WIDTH - 16.0
-FIGURE_NAMES = {"macro_f1": "macro-F1", "uar": "UAR", "ccc": "CCC", "accuracy": "accuracy"}
-
-
-def figure_name(name: str) -> str:
-    """What people call a figure.
-
-    Example:
-        >>> figure_name("macro_f1"), figure_name("ccc_valence")
-        ('macro-F1', 'CCC valence')
-    """
-    if name.startswith("ccc_"):
-        return f"CCC {name.removeprefix('ccc_')}"
-    return FIGURE_NAMES.get(name, name)
 
 
 def curves(history: History, select: str) -> Drawing:
@@ -36,7 +24,7 @@ def curves(history: History, select: str) -> Drawing:
     span = (0.0, float(epochs[-1]))
     upper = Panel.of(LEFT, 34, RIGHT, 150, span, _range(losses))
     lower = Panel.of(LEFT, 216, RIGHT, 332, span, _range(values))
-    name = figure_name(select)
+    name = title(select)
     best = history.evaluations[history.best]
     place = (lower.x.at(best.epoch), lower.y.at(float(values[history.best])))
     body = [

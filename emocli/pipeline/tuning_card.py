@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from emocli.pipeline.training_curves import figure_name
+from emocli.metrics.registry import title
 from emocli.training.examples import PARTS, Examples
 from emocli.training.history import History
 from emocli.training.tuning import TuningRecipe
@@ -41,10 +41,10 @@ def tuning_card(
         said = ", ".join(f"{n} with {why}" for why, n in examples.left_out.items())
         lines += ["", f"Rows left out: {said}."]
     lines += ["", "## Measured on the development set", ""]
-    lines += [f"- {figure_name(name)}: {value:.4f}" for name, value in best.figures.items()]
+    lines += [f"- {title(name)}: {value:.4f}" for name, value in best.figures.items()]
     lines += [
         "",
-        f"Best of {len(history.evaluations)} evaluations by {figure_name(recipe.select)}, after "
+        f"Best of {len(history.evaluations)} evaluations by {title(recipe.select)}, after "
         f"epoch {best.epoch:g}. The epoch was chosen by this figure, which makes it optimistic.",
         "",
         "## Recipe",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emocli.metrics.registry import METRICS
 from emocli.report import figures, truth_figures
 from emocli.report.content import System
 from emocli.report.svg import Drawing, counted
@@ -19,7 +20,7 @@ N_GROUPS = 40
 N_RINGS = 2_000
 """Changed predictions that are ringed; more would hide one another."""
 
-_GROUP_FIGURES = (("UAR", "uar"), ("accuracy", "accuracy"))
+_GROUP_FIGURES = tuple((METRICS[name].title, name) for name in ("uar", "accuracy"))
 
 
 @dataclass(frozen=True)

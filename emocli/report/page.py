@@ -16,31 +16,13 @@ from string import Template
 import numpy as np
 
 from emocli import posteriors
-from emocli.metrics.evaluation import Evaluation, falls
+from emocli.metrics.evaluation import Evaluation
+from emocli.metrics.intervals import NO_INTERVAL
+from emocli.metrics.registry import LEADING, METRICS, falls
 from emocli.report.content import Card, Report, System
 from emocli.report.gallery import N_TIMELINES, Picture, n_courses, pictures
 from emocli.report.rows import as_script, page_data
 from emocli.report.svg import clean, counted, inline
-
-RANKED = {
-    "uar": "UAR",
-    "accuracy": "Accuracy",
-    "macro_f1": "Macro F1",
-    "ece": "ECE",
-    "aurc": "AURC",
-    "ccc": "CCC",
-    "wer": "WER",
-}
-"""Figures of the comparison and of the tiles, with their titles."""
-EXPLAINED = {
-    "uar": "mean recall of the labels",
-    "accuracy": "right, of all",
-    "macro_f1": "mean over the labels",
-    "ece": "gap of confidence and accuracy",
-    "aurc": "error where doubt is heeded",
-    "ccc": "mean over the dimensions",
-    "wer": "wrong words",
-}
 
 
 def build_page(report: Report) -> bytes:
@@ -122,9 +104,9 @@ def _ranking(systems: Sequence[System]) -> str:
     ]
     if len(found) < 2:
         return ""
-    names = [name for name in RANKED if any(name in one.figures for _, one in found)]
+    names = [name for name in LEADING if any(name in one.figures for _, one in found)]
     best = {name: _best(name, [one for _, one in found]) for name in names}
-    head = "".join(f'<th scope="col" class="number">{RANKED[name]}</th>' for name in names)
+    head = "".join(f'<th scope="col" class="number">{heading_of(name)}</th>' for name in names)
     lines = "".join(
         f"<tr><td>{text(system.name)}</td>"
         + "".join(_ranked(one.figures.get(name, math.nan), best[name]) for name in names)
@@ -148,6 +130,17 @@ def _best(name: str, found: Iterable[Evaluation]) -> float:
 def _ranked(value: float, best: float) -> str:
     kind = "number best" if value == best else "number"
     return f'<td class="{kind}">{figure(value)}</td>'
+
+
+def heading_of(name: str) -> str:
+    """The title of a figure at the beginning of a cell.
+
+    Example:
+        >>> heading_of("accuracy"), heading_of("uar")
+        ('Accuracy', 'UAR')
+    """
+    title = METRICS[name].title.split(",")[0]
+    return title[0].upper() + title[1:]
 
 
 def figure(value: float) -> str:
@@ -231,12 +224,12 @@ def _verdict_tiles(system: System) -> Iterable[tuple[str, str, str]]:
     if system.verdict is None:
         return
     found = system.verdict.evaluation
-    for name, title in RANKED.items():
+    for name in LEADING:
         if name not in found.figures:
             continue
-        low, high = found.intervals.get(name, (math.nan, math.nan))
+        low, high = found.intervals.get(name, NO_INTERVAL)
         interval = "" if math.isnan(low) else f"95%: {low:.3f} to {high:.3f}"
-        yield title, figure(found.figures[name]), interval or EXPLAINED[name]
+        yield heading_of(name), figure(found.figures[name]), interval or METRICS[name].explanation
 
 
 def _picture(one: Picture, file: int | None) -> str:

@@ -5,12 +5,12 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.special import ndtr, ndtri
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest, ttest_1samp
+from scipy.stats import t as student
 
 from emocli.metrics import intervals
-from emocli.metrics.intervals import Dice, Units, bca_interval, mcnemar, permutation_p_value
-from emocli.metrics.scores import Sample, differences, figures_by_group, figures_of, spread_of
+from emocli.metrics.intervals import Dice, Units, mcnemar, permutation_p_value, score_interval
+from emocli.metrics.scores import Sample, differences, figures_by_group, figures_of, score_of
 
 
 def sample(rng, n=120, skill=1.5, n_labels=3):
@@ -74,10 +74,9 @@ def test_dice_fall_evenly_and_the_same_for_a_seed():
     assert Dice(0).integers(2**31, (1, 1000)).max() < 2**31
 
 
-def test_bootstrap_weights_draw_as_many_as_there_are():
-    blocks = list(intervals.bootstrap_weights(6, 25, Dice(0), 10))
-    assert [len(block) for block in blocks] == [10, 10, 5]
-    assert (np.concatenate(blocks).sum(axis=1) == 6).all()
+def test_normal_numbers_are_normal():
+    drawn = Dice(1).normal((500, 200)).ravel()
+    assert kstest(drawn, "norm").pvalue > 0.01
 
 
 def test_jackknife_leaves_each_unit_out_once():
@@ -91,41 +90,135 @@ def test_jackknife_of_many_units_leaves_groups_out():
     assert ((1 - weights).sum(axis=0) == 1).all()
 
 
-def test_bca_without_bias_and_skew_is_the_percentile_interval():
-    draws = np.linspace(-1.0, 1.0, 2_001)
-    low, high = bca_interval(0.0, draws, np.array([-1.0, 1.0]))
-    assert (low, high) == pytest.approx((-0.95, 0.95), abs=1e-12)
+def without_each(values):
+    """The mean of values with each of them left out."""
+    return (values.sum() - values) / (len(values) - 1)
 
 
-def test_bca_by_the_formula(rng):
-    values = rng.exponential(size=30)
-    draws = np.array([rng.choice(values, size=30).mean() for _ in range(800)])
-    left_out = np.array([np.delete(values, row).mean() for row in range(30)])
-    z0 = ndtri(np.mean(np.sign(values.mean() - draws) / 2 + 0.5))
-    d = left_out.mean() - left_out
-    a = np.sum(d**3) / (6 * np.sum(d**2) ** 1.5)
-    ends = [ndtr(z0 + (z0 + z) / (1 - a * (z0 + z))) for z in ndtri([0.025, 0.975])]
-    found = bca_interval(values.mean(), draws, left_out)
-    assert found == pytest.approx(tuple(np.quantile(draws, ends)), abs=1e-9)
+def test_students_distribution_is_scipys():
+    for df in (1, 2, 3, 4, 9, 23, 60, 399):
+        assert intervals.student_quantile(0.95, df) == pytest.approx(student.ppf(0.975, df))
+        for t in (0.0, 0.3, 2.5):
+            assert intervals.student_within(t, df) == pytest.approx(1 - 2 * student.sf(t, df))
 
 
-def test_an_interval_holds_its_figure_even_if_all_draws_are_above_it():
-    draws = np.linspace(0.2, 0.4, 1_001)
-    assert bca_interval(0.1, draws, np.array([0.1, 0.1])) == pytest.approx((0.005, 0.195))
+def test_jackknife_covariance_of_means_is_that_of_the_sample(rng):
+    values = rng.normal(size=(40, 3)) @ rng.normal(size=(3, 3))
+    found = intervals.jackknife_covariance(np.apply_along_axis(without_each, 0, values))
+    np.testing.assert_allclose(found, np.cov(values.T) / 40, rtol=1e-9)
 
 
-def test_figures_that_never_vary_have_an_interval_of_no_width():
-    assert bca_interval(0.5, np.full(10, 0.5), np.full(3, 0.5)) == (0.5, 0.5)
+def test_interval_without_bounds_is_students(rng):
+    values = rng.normal(size=12)
+    found = score_interval(values.mean(), without_each(values), (-np.inf, np.inf), 12)
+    half = student.ppf(0.975, 11) * values.std(ddof=1) / np.sqrt(12)
+    assert found == pytest.approx((values.mean() - half, values.mean() + half))
 
 
-@pytest.mark.parametrize(("estimate", "draws"), [(np.nan, [0.1, 0.2]), (0.5, [np.nan])])
-def test_undefined_figures_have_no_interval(estimate, draws):
-    assert np.isnan(bca_interval(estimate, np.array(draws), np.array([0.1, 0.2]))).all()
+@pytest.mark.parametrize("n_right", [0, 1, 35, 69, 70])
+def test_interval_of_accuracy_is_wilsons(n_right):
+    right = (np.arange(70) < n_right).astype(float)
+    low, high = score_interval(right.mean(), without_each(right), (0.0, 1.0), 70)
+    z = student.ppf(0.975, 69)
+    n = 70 if n_right in (0, 70) else 69  # the jackknife divides by n - 1
+    p = right.mean()
+    middle, half = p + z * z / 2 / n, z * np.sqrt(p * (1 - p) / n + z * z / 4 / n**2)
+    assert (low, high) == pytest.approx(
+        ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)), abs=1e-12
+    )
+    assert low < high
+
+
+def test_interval_of_a_count_is_that_of_poisson():
+    """All v with (x - v)² <= t² s² v / x."""
+    values = np.array([0.0, 1.0, 3.0, 0.0, 2.0, 1.0])
+    low, high = score_interval(values.mean(), without_each(values), (0.0, np.inf), 6)
+    spread = student.ppf(0.975, 5) ** 2 * values.var(ddof=1) / 6 / values.mean()
+    for end in (low, high):
+        assert (values.mean() - end) ** 2 == pytest.approx(spread * end)
+    assert 0 < low < values.mean() < high
+
+
+def test_nothing_wrong_has_an_interval_with_a_width():
+    assert score_interval(0.0, np.zeros(20), (0.0, np.inf), 20) == pytest.approx(
+        (0.0, student.ppf(0.975, 19) ** 2 / 20)
+    )
+
+
+def test_a_mean_of_independent_parts_varies_less_than_they_do():
+    left_out = np.stack([np.tile([0.8, 0.9], 20), np.repeat([0.8, 0.9], 20)], axis=1)
+    ends = [(0.7, 0.9), (0.6, 1.0)]
+    found = intervals.mean_interval(np.array([0.8, 0.8]), ends, left_out)
+    half = np.hypot(0.1, 0.2) / 2
+    assert found == pytest.approx((0.8 - half, 0.8 + half))
+    same = np.stack([left_out[:, 0]] * 2, axis=1)
+    found = intervals.mean_interval(np.array([0.8, 0.8]), ends, same)
+    assert found == pytest.approx((0.8 - 0.15, 0.8 + 0.15))
+
+
+def test_a_label_that_is_never_true_has_no_part_in_the_mean():
+    left_out = np.stack([np.tile([0.8, 0.9], 20), np.full(40, np.nan)], axis=1)
+    ends = [(0.7, 0.9), (np.nan, np.nan)]
+    found = intervals.mean_interval(np.array([0.8, np.nan]), ends, left_out)
+    assert found == pytest.approx((0.7, 0.9))
+
+
+@pytest.mark.parametrize(("estimate", "left_out"), [(np.nan, [0.1, 0.2]), (0.5, [np.nan, 0.5])])
+def test_undefined_figures_have_no_interval(estimate, left_out):
+    assert np.isnan(score_interval(estimate, np.array(left_out), (0.0, 1.0), 2)).all()
+
+
+def test_a_sum_of_gaps_that_noise_alone_makes_is_0():
+    rng = np.random.default_rng(1)
+    gaps = 0.01 * rng.normal(size=(60, 15))
+    whole = gaps.mean(axis=0)
+    left_out = np.apply_along_axis(without_each, 0, gaps)
+    found = intervals.gap_norm(whole, left_out, np.zeros(15))
+    deviation = gaps.std(axis=0, ddof=1) / np.sqrt(60)
+    assert found.noise == pytest.approx(np.sqrt(2 / np.pi) * deviation.sum())
+    assert found.interval[0] == 0.0 < found.interval[1] < 2 * np.abs(whole).sum()
+    assert 0.0 <= found.debiased < 0.7 * np.abs(whole).sum()
+    less = intervals.gap_norm(0.8 * whole, left_out, np.zeros(15))
+    assert less.debiased == 0.0  # below what noise makes on average
+
+
+def test_a_sum_of_large_gaps_has_hardly_any_bias():
+    rng = np.random.default_rng(2)
+    gaps = 0.2 + 0.01 * rng.normal(size=(60, 5))
+    whole = gaps.mean(axis=0)
+    found = intervals.gap_norm(
+        whole, np.apply_along_axis(without_each, 0, gaps), np.zeros(5), n_draws=20_000
+    )
+    assert found.debiased == pytest.approx(np.abs(whole).sum(), abs=1e-6)
+    half = student.ppf(0.975, 59) * gaps.sum(axis=1).std(ddof=1) / np.sqrt(60)
+    assert found.interval == pytest.approx((whole.sum() - half, whole.sum() + half), abs=5e-4)
+
+
+def test_gaps_without_any_noise_have_no_interval():
+    found = intervals.gap_norm(np.array([0.1, -0.2]), np.zeros((9, 2)), np.zeros(2))
+    assert (found.debiased, found.noise) == (pytest.approx(0.3), 0.0)
+    assert np.isnan(found.interval).all()
 
 
 def test_permutation_p_value_counts_the_observed_one():
-    assert permutation_p_value(0.3, np.array([0.1, -0.3, 0.4, 0.0])) == pytest.approx(3 / 5)
-    assert np.isnan(permutation_p_value(np.nan, np.array([0.1])))
+    some = np.array([0.1, -0.3, 0.4, 0.0])
+    assert permutation_p_value(0.3, some, all_=False) == pytest.approx(3 / 5)
+    assert permutation_p_value(0.3, some, all_=True) == pytest.approx(2 / 4)
+    assert np.isnan(permutation_p_value(np.nan, np.array([0.1]), all_=False))
+
+
+def test_every_outcome_of_coins_comes_once():
+    coins = np.concatenate(list(intervals.all_coin_weights(4, 5)))
+    assert len(np.unique(coins, axis=0)) == len(coins) == 16
+
+
+def test_p_value_of_a_mean_difference_is_students(rng):
+    values = rng.normal(0.5, size=6)
+    found = intervals.difference_p_value(values.mean(), without_each(values))
+    assert found == pytest.approx(ttest_1samp(values, 0.0).pvalue)
+    assert intervals.difference_p_value(0.0, np.zeros(6)) == 1.0
+    assert intervals.difference_p_value(0.1, np.full(6, 0.1)) == 0.0
+    assert np.isnan(intervals.difference_p_value(np.nan, np.zeros(6)))
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(1, 6), (5, 5), (0, 0), (9, 2)])
@@ -139,16 +232,26 @@ def test_mcnemar_by_the_binomial_distribution(only_first, only_second):
     assert found.p_value == pytest.approx(min(1.0, 2 * tail))
 
 
-def test_every_figure_of_a_resampled_table_is_that_of_its_rows(rng):
+def test_every_figure_of_a_weighted_table_is_that_of_its_rows(rng):
     whole = sample(rng)
     units = Units.of(list("abcdef" * 20), 120)
-    spread = spread_of(whole, units, 6, seed=3)
-    weights = np.concatenate(list(intervals.bootstrap_weights(6, 6, Dice(3), block=6)))
+    weights = rng.integers(0, 4, size=(6, 6)).astype(float)
+    found = score_of(whole, units.index, 6)(weights).figures
     for draw in range(6):
         rows = np.repeat(np.arange(120), weights[draw, units.index].astype(int))
         expected = figures_of(rows_of(whole, rows))
-        found = {name: values[draw] for name, values in spread.draws.items()}
-        assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+        each = {name: values[draw] for name, values in found.items()}
+        assert each == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_the_parts_of_a_figure_make_it(rng):
+    whole = sample(rng)
+    found = score_of(whole, np.arange(120), 120)(np.ones((1, 120)))
+    for name in ("ece", "adaptive_ece", "classwise_ece"):
+        total = np.abs(found.parts[name][0, :, 0]).sum()
+        assert total == pytest.approx(found.figures[name][0])
+    assert found.parts["recall"][0, :, 0].mean() == pytest.approx(found.figures["uar"][0])
+    assert found.parts["f1"][0, :, 0].mean() == pytest.approx(found.figures["macro_f1"][0])
 
 
 def test_every_figure_of_a_group_is_that_of_its_rows(rng):
@@ -159,18 +262,6 @@ def test_every_figure_of_a_group_is_that_of_its_rows(rng):
         expected = figures_of(rows_of(whole, np.flatnonzero(groups == group)))
         found = {name: figures[group] for name, figures in values.items()}
         assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
-
-
-def test_interval_of_accuracy_covers_the_truth_in_95_of_100_samples():
-    hits = 0
-    for seed in range(200):
-        right = np.random.default_rng(seed).random(80) < 0.7
-        truth = np.zeros(80, dtype=np.intp)
-        predicted = np.where(right, 0, 1)
-        table = Sample(truth, predicted, 2, np.empty((80, 0)), np.full(80, np.nan))
-        low, high = spread_of(table, Units.of(None, 80), 400, seed).interval("accuracy")
-        hits += low <= 0.7 <= high
-    assert 180 <= hits <= 198
 
 
 def test_difference_is_that_of_the_figures(rng):
@@ -211,4 +302,20 @@ def test_permutation_test_agrees_with_going_through_all_exchanges():
         ]
     )
     found = differences(*samples, Units.of(None, n), 4_000)["accuracy"].p_value
-    assert found == pytest.approx(exact, abs=0.03)
+    assert found == pytest.approx(exact, abs=1e-12)  # all 256 exchanges are fewer than 4,000
+    some = differences(*samples, Units.of(None, n), 200)["accuracy"].p_value
+    assert some == pytest.approx(exact, abs=0.1)
+
+
+def test_few_units_are_compared_by_students_t(rng):
+    """Five speakers have 32 exchanges, of which no two-sided test reaches 0.05."""
+    first, second = sample(rng, n=50, skill=0.3), sample(rng, n=50, skill=6.0)
+    second = Sample(
+        first.truth, first.truth, 3, second.probs, second.confidence, first.votes,
+        first.dimensions, first.words, first.characters,
+    )  # fmt: skip
+    found = differences(first, second, Units.of(list("abcde" * 10), 50), 500)["accuracy"]
+    change = 1.0 - (first.predicted == first.truth)
+    by_speaker = np.array([change[start::5].mean() for start in range(5)])
+    assert found.p_value == pytest.approx(ttest_1samp(by_speaker, 0.0).pvalue)
+    assert found.p_value < 0.05 < 2 / 32

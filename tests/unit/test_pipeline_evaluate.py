@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emocli.errors import TableError
+from emocli.pipeline.doubts import speakers_in_names
 from emocli.pipeline.evaluate import EvalOptions, evaluate
 from emocli.pipeline.pairing import Pairing
 from emocli.table import PredictionTable
@@ -326,13 +327,20 @@ def test_votes_say_nothing_of_labels_without_posteriors():
 
 
 def test_dimensions_have_no_balanced_sample():
-    values = PredictionTable.from_columns({"file": FILES, "valence": [1, 2, 3, 4, 5, 6]})
-    found = one(values, values, EvalOptions(n_draws=0, n_balanced=20, n_per_label=2))
+    values, true = (
+        PredictionTable.from_columns({"file": FILES, "valence": [1, 2, 3, 4, 5, 6]})
+        for _ in range(2)
+    )
+    found = one(values, true, EvalOptions(n_draws=0, n_balanced=20, n_per_label=2))
     assert (found.figures["ccc"], found.balanced) == (pytest.approx(1.0), None)
 
 
-def test_posteriors_of_the_truth_are_soft_truth():
-    found = one(predictions(top=0.7), predictions(top=0.7))
+def test_posteriors_of_the_truth_are_votes_only_if_asked_for():
+    shares = predictions(top=0.7)
+    assert error(predictions(top=0.7), shares).startswith(
+        "p.csv and t.csv have nothing to compare: expected emotion, votes,"
+    )
+    found = one(predictions(top=0.7), shares, paired(truth_column="p_*"))
     assert found.figures["kl"] == pytest.approx(0.0, abs=1e-12)
     assert found.figures["cosine"] == pytest.approx(1.0)
     assert found.figures["accuracy"] == 1.0
@@ -345,25 +353,153 @@ def test_a_vote_that_is_no_number():
     )
 
 
+def test_predictions_are_no_truth():
+    said = predictions(model=["m"] * 6, valence=[0.1] * 6)
+    told = (
+        "t.csv holds predictions of m, expected what is true. Give the table of the labels, or "
+        "name its column of true emotions with --truth-column; `emocli eval --compare` takes the "
+        "predictions of another model."
+    )
+    assert error(predictions(), said) == told
+    assert error(predictions(), said, paired(truth_column="label")) == told
+    itself = predictions(valence=[0.1] * 6)
+    assert error(itself, itself) == told.replace(" of m,", ",")
+
+
+def test_a_table_of_predictions_may_carry_its_truth():
+    carried = predictions(model=["m"] * 6, emotion=EMOTIONS, valence=[0.1, 0.2] * 3)
+    found = one(carried, carried)
+    assert found.figures["accuracy"] == pytest.approx(4 / 6)
+    assert "ccc" not in found.figures  # its valence is a prediction, too
+
+
+def test_a_column_of_truth_that_is_not_there():
+    assert error(predictions(), truth(votes_sad=["1"] * 6), paired(truth_column="emotoin")) == (
+        "t.csv: no column emotoin, found file, emotion, votes_sad. Correct --truth-column."
+    )
+    assert error(predictions(), truth(), paired(truth_column="share_*")) == (
+        "t.csv: no column share_*, found file, emotion. Correct --truth-column."
+    )
+
+
+def test_a_dimension_without_a_figure_is_missing():
+    table = PredictionTable.from_columns(
+        {"file": FILES, "arousal": [0.1, 0.2, 0.3, 0.5, 0.4, None]}
+    )
+    true = PredictionTable.from_columns(
+        {"file": FILES, "arousal": [None, *[0.2, 0.4, 0.3, 0.5, 0.9]]}
+    )
+    assert error(table, true) == (
+        "p.csv: 1 of 6 utterances of t.csv have no prediction: 5.wav. Predict them, or count them "
+        "as wrong with --allow-missing."
+    )
+    found = one(table, true, paired(allow_missing=True))
+    assert (found.n, found.n_missing) == (4, 1)
+
+
+def test_a_label_beside_a_missing_dimension():
+    table = predictions(valence=[0.5] * 5 + [None])
+    assert one(table, truth()).n_missing == 0
+    assert "1 of 6 utterances" in error(table, truth(valence=[0.5] * 6))
+
+
+NAMES = {
+    "RAVDESS": [f"03-01-0{emotion}-01-01-01-{actor:02}.wav" for actor in range(1, 5)
+                for emotion in range(1, 6)],
+    "CREMA-D": [f"clips/{actor}_IEO_{emotion}_HI.wav" for actor in (1001, 1002, 1003)
+                for emotion in ("ANG", "SAD", "HAP")],
+    "EmoDB": [f"wav/{speaker}a0{text}Wa.wav" for speaker in ("03", "08", "09")
+              for text in (1, 2, 4)],
+    "IEMOCAP": [f"Ses0{session}F_impro01_{sex}00{turn}.wav" for session in (1, 2) for sex in "FM"
+                for turn in range(3)],
+    "nEMO": [f"{speaker}_anger_{n}.wav" for speaker in ("SF1", "SM2") for n in range(4)],
+    "folders": [f"corpus/Actor_{actor:02}/take{n}.wav" for actor in range(4) for n in range(3)],
+    "numbers": [f"{speaker}/Angry/x{n}.flac" for speaker in ("0011", "0012") for n in range(3)],
+    "windows": [f"D:\\voices\\spk{speaker}\\{n}.wav" for speaker in range(3) for n in range(3)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", NAMES)
+def test_speakers_in_names_are_told(scheme):
+    found = speakers_in_names(NAMES[scheme])
+    assert found is not None
+    n = {"RAVDESS": 4, "CREMA-D": 3, "EmoDB": 3, "IEMOCAP": 4, "nEMO": 2, "folders": 4,
+         "numbers": 2, "windows": 3}  # fmt: skip
+    assert found.n == n[scheme]
+    folders = scheme in ("folders", "numbers", "windows")
+    assert found.place.startswith("their folders" if folders else "their names")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        FILES,
+        [f"{split}/{row}.wav" for split in ("train", "test") for row in range(9)],
+        [f"{emotion}/{row}.wav" for emotion in EMOTIONS for row in range(9)],
+        [f"Actor_01/{row}.wav" for row in range(9)],  # one speaker
+        [f"{row:04}/a.wav" for row in range(9)],  # a folder each
+        [],
+    ],
+)
+def test_names_without_speakers(files):
+    assert speakers_in_names(files) is None
+
+
+def test_intervals_over_rows_are_doubted_where_names_tell_speakers():
+    files = [f"Actor_{actor:02}/{row}.wav" for actor in (1, 2) for row in range(3)]
+    table = predictions(files=files)
+    told = (
+        "Intervals take 6 utterances as independent, for no table has a column speaker, but their "
+        "folders tell 2 speakers, such as Actor_01. Utterances of one speaker are alike, so the "
+        "intervals are too narrow. Add the column, or say --cluster none."
+    )
+    assert one(table, truth(files=files), EvalOptions()).warnings[-1] == told
+    for options in (EvalOptions(cluster="none"), NO_DRAWS):
+        assert told not in one(table, truth(files=files), options).warnings
+
+
+def test_rows_without_a_speaker_are_counted():
+    found = one(predictions(), truth(speaker=["a", "a", "b", "b", "", ""]), EvalOptions())
+    assert found.units == "4 speakers"
+    assert found.warnings[-1] == (
+        "2 of 6 utterances have no speaker and count as one of their own in intervals."
+    )
+
+
+def test_what_noise_adds_to_ece_is_told():
+    found = one(predictions(), truth(), EvalOptions())
+    figures = found.figures
+    assert figures["ece"] == pytest.approx(figures["ece_debiased"] + figures["ece_bias"])
+    assert list(figures).index("ece_debiased") == list(figures).index("ece") + 1
+    assert found.intervals["ece"] == found.intervals["ece_debiased"]
+    assert not {"mce", "brier_reliability"} & set(found.intervals)
+    assert not {"ece_debiased", "ece_bias"} & set(one(predictions(), truth()).figures)
+    low, high = found.to_dict()["per_class"]["happy"]["recall_interval"]
+    assert 0 < low < high == 1.0  # both found: a label that is right has an interval all the same
+
+
 def test_intervals_rest_on_speakers():
     speakers = ["a", "a", "b", "b", "c", "c"]
     found = one(predictions(), truth(speaker=speakers), EvalOptions(n_draws=200))
     assert found.units == "3 speakers"
     low, high = found.intervals["accuracy"]
     assert low <= 4 / 6 <= high
-    assert found.warnings[-1] == "Intervals rest on 3 speakers only; do not rely on them."
+    assert found.warnings[-1] == (
+        "Intervals rest on 3 speakers only: they are wide, and weak because they take the "
+        "speakers' differences as normal."
+    )
 
 
 def test_one_speaker_has_no_interval():
     found = one(predictions(), truth(speaker=["a"] * 6), EvalOptions(n_draws=200))
     assert found.intervals == {}
     assert found.warnings[-1] == (
-        "No intervals: only one speaker to resample. `emocli eval --cluster none` resamples single "
-        "recordings."
+        "No intervals: only one speaker. `emocli eval --cluster none` takes single recordings as "
+        "independent."
     )
 
 
-def test_without_speakers_utterances_are_resampled():
+def test_without_speakers_utterances_are_units():
     assert one(predictions(), truth(), EvalOptions(n_draws=50)).units == "6 utterances"
 
 
