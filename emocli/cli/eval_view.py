@@ -186,6 +186,9 @@ def _balanced(found: Balanced) -> Table:
     return table
 
 
+_MCNEMAR = "McNemar's test takes utterances as independent."
+
+
 def _comparison(found: Comparison) -> list[RenderableType]:
     who = f"{found.other} · {found.model}" if found.model else found.other
     table = _table(f"difference from {printable(who)}")
@@ -201,13 +204,13 @@ def _comparison(found: Comparison) -> list[RenderableType]:
         if found.n_units < FEW_UNITS
         else "p: how often as large a difference comes from exchanging the systems"
     )
-    parts: list[RenderableType] = [table, Text(f"{how} ({found.units}).", style="dim")]
+    parts: list[RenderableType] = [table, Text(f"{how} ({found.units}). {_MCNEMAR}", style="dim")]
     if found.mcnemar is not None:
         test = found.mcnemar
         parts.append(
             Text(
                 f"McNemar: {test.only_first} only here right, {test.only_second} only there, "
-                f"p = {test.p_value:.4g}; it takes utterances as independent."
+                f"p = {test.p_value:.4g}"
             )
         )
     return parts

@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
     ),
     "speed_transcribe": ((), ("--files", "4", "--runs", "1")),
     "eval_speed": ((), ()),
+    "coverage": ((), ("60", "--population", "usual")),
     "fuzz": ((), ("-n", "1000")),
     "extremes": ((), ("--files", "100000", "--hours", "1")),
     "kills": ((), ("--kills", "5")),

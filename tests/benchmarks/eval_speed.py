@@ -1,4 +1,4 @@
-"""How long figures take: a million utterances, and a thousand resampled tables of 25,000.
+"""How long figures take: a million utterances, and intervals of 25,000.
 
     python tests/benchmarks/eval_speed.py
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from emocli.labels import EMOTIONS
 from emocli.metrics.intervals import Units
-from emocli.metrics.scores import Sample, figures_of, spread_of
+from emocli.metrics.scores import Sample, differences, figures_of, intervals_of
 from emocli.pipeline.evaluate import EvalOptions, evaluate
 from emocli.table import PredictionTable
 
@@ -60,13 +60,18 @@ def main() -> None:
     )
     some = sample(25_000)
     speakers = [str(row % 500) for row in range(25_000)]
+    units = Units.of(speakers, 25_000)
+    timed("intervals over 500 speakers, 25,000 utterances", lambda: intervals_of(some, units))
     timed(
-        "1,000 draws of 500 speakers, 25,000 utterances",
-        lambda: spread_of(some, Units.of(speakers, 25_000), 1_000),
+        "intervals over 25,000 utterances without speakers",
+        lambda: intervals_of(some, Units.of(None, 25_000)),
     )
+    few = sample(500)
+    twenty = Units.of(speakers[:20] * 25, 500)
+    timed("intervals over 20 speakers, 500 utterances", lambda: intervals_of(few, twenty))
     timed(
-        "1,000 draws of 25,000 utterances without speakers",
-        lambda: spread_of(some, Units.of(None, 25_000), 1_000),
+        "comparison with 1,000 exchanges of 20 speakers, 500 utterances",
+        lambda: differences(few, few, twenty, 1_000),
     )
 
 

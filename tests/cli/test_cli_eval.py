@@ -78,7 +78,15 @@ def test_figures_for_people(folder):
     assert shown[0] == "p.csv · fake · 6 utterances"
     assert any(line.startswith("UAR") and " 0.6667 " in line for line in shown)
     assert any("95 % interval (3 speakers)" in line for line in shown)
-    assert any(line.split() == ["angry", "0.5000", "0.5000", "0.5000", "2"] for line in shown)
+    (angry,) = (line.split() for line in shown if line.startswith("angry   0.5000"))
+    assert (angry[0], angry[1], angry[3], angry[-3:]) == (
+        *("angry", "0.5000", "to"),
+        ["0.5000", "0.5000", "2"],
+    )
+    told = " ".join(shown)
+    assert "Intervals: jackknife over 3 speakers, Student's t; they take the speakers" in told
+    assert "Noise only adds to ECE: of 6 utterances it is about" in told
+    assert "p: Student's t, for with fewer than 8 there are too few ways to exchange" in told
     assert any(line.split() == ["angry", "1", "1", "0"] for line in shown)
     assert any(line.startswith("b ") and line.split()[1:3] == ["2", "1.0000"] for line in shown)
     assert any(line.startswith("5 samples of 1 a label") for line in shown)
@@ -159,7 +167,7 @@ def test_a_column_to_resample_by_that_is_not_there(folder):
     done = run("p.csv", "--truth", "t.csv", "--cluster", "speker")
     assert (done.exit_code, done.stderr) == (
         1,
-        "emocli: No column speker to resample by, neither in the truth (file, emotion, speaker) "
+        "emocli: No column speker to group by, neither in the truth (file, emotion, speaker) "
         "nor in p.csv (file, model, label, p_angry, p_happy, p_sad, entropy, varentropy, margin, "
         "normalized_entropy). Correct --cluster.\n",
     )
@@ -375,3 +383,28 @@ def test_eval_loads_nothing_heavy(folder):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr.endswith("[]")
+
+
+def test_predictions_given_as_truth(folder):
+    done = run("p.csv", "--truth", "p.csv")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "emocli: p.csv holds predictions of fake, expected what is true. Give the table of the "
+        "labels, or name its column of true emotions with --truth-column; `emocli eval --compare` "
+        "takes the predictions of another model.\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["eval", "report", "calibrate"])
+def test_a_mistyped_column_of_truth(folder, command):
+    done = CliRunner().invoke(app, [command, "p.csv", "--truth", "t.csv", "--truth-column", "emo"])
+    assert done.exit_code == 1
+    assert "t.csv: no column emo, found file, emotion" in done.stderr
+    assert "Correct --truth-column." in done.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "calibrate"])
+def test_predictions_given_as_truth_elsewhere(folder, command):
+    done = CliRunner().invoke(app, [command, "p.csv", "--truth", "q.csv"])
+    assert done.exit_code == 1
+    assert "q.csv holds predictions of best, expected what is true." in done.stderr
