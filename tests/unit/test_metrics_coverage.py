@@ -101,7 +101,7 @@ def test_ece_is_covered_and_its_bias_taken_away(n_speakers, n_each, gap):
         kept += found.interval[0] <= true <= found.interval[1]
         plain.append(np.abs(whole[:, 0]).sum())
         debiased.append(found.debiased)
-    assert kept >= 88
+    assert kept >= 85  # of 100, whose standard error is 2 to 3
     assert np.mean(plain) > true
     assert abs(np.mean(debiased) - true) < 0.6 * (np.mean(plain) - true) + 0.01
 
