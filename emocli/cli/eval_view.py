@@ -63,7 +63,7 @@ def _table(*columns: str) -> Table:
 def _parts(found: Evaluation) -> list[RenderableType]:
     parts: list[RenderableType] = [_heading(found), "", _figures(found), ""]
     if found.intervals:
-        parts += [Text(_method(found), style="dim"), ""]
+        parts += [Text(found.method, style="dim"), ""]
     if found.labels:
         parts += [_classes(found), "", *_confusion(found), ""]
     return [*parts, *_asked_for(found)][:-1]
@@ -102,20 +102,6 @@ def _figures(found: Evaluation) -> Table:
 def _ends(interval: Interval) -> str:
     low, high = interval
     return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
-
-
-def _method(found: Evaluation) -> str:
-    """What the intervals are, and what the plain ECE is worth, in plain words."""
-    told = (
-        f"Intervals: jackknife over {found.units}, Student's t; they take the "
-        f"{found.units.partition(' ')[2]} as independent of one another."
-    )
-    if (bias := found.figures.get("ece_bias")) is None or math.isnan(bias):
-        return told
-    return (
-        f"{told} Noise only adds to ECE: of {found.n} utterances it is about {bias:.3f} too "
-        f"large, and its interval is that of the ECE without noise."
-    )
 
 
 def _with_interval(found: Evaluation, name: str) -> str:

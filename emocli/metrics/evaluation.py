@@ -116,6 +116,22 @@ class Evaluation:
         }
 
     @property
+    def method(self) -> str:
+        """What the intervals are and take for granted, in plain words; ``""`` without any."""
+        if not self.intervals:
+            return ""
+        told = (
+            f"Intervals: jackknife over {self.units}, Student's t; they take the "
+            f"{self.units.partition(' ')[2]} as independent of one another."
+        )
+        if math.isnan(bias := self.figures.get("ece_bias", math.nan)):
+            return told
+        return (
+            f"{told} Noise only adds to ECE: of {self.n} utterances it is about {bias:.3f} too "
+            f"large, and its interval is that of the ECE without noise."
+        )
+
+    @property
     def _coverage(self) -> dict[str, float]:
         """How many utterances have an answer, where some were abstained from."""
         if not self.n_abstained:

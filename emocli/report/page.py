@@ -199,7 +199,9 @@ def _tiles(system: System) -> str:
         f"<div><dt>{text(name)}</dt><dd>{text(value)}<small>{text(remark)}</small></dd></div>"
         for name, value, remark in tiles
     )
-    return f'<dl class="tiles">{cells}</dl>'
+    method = system.verdict.evaluation.method if system.verdict is not None else ""
+    told = f'<p class="more">{text(method)}</p>' if method else ""
+    return f'<dl class="tiles">{cells}</dl>{told}'
 
 
 def _run_tiles(system: System) -> Iterable[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from html import escape
 
 import numpy as np
 import pytest
@@ -88,8 +89,12 @@ def test_a_page_with_truth_and_thresholds(folder):
     assert "<dt>Accuracy</dt><dd>0.667<small>95%: 0." in page
     assert "angry: the text is asked from entropy 0.900 and up to varentropy 0.200" in page
     assert data_of(page)["rows"]["truth"] == [0, 0, 1, 2, 3, 3]
-    warning = "Intervals rest on 3 speakers only; do not rely on them."
-    assert f"<li>{warning}</li>" in page
+    assert "Intervals: jackknife over 3 speakers, Student&#x27;s t; they take the speakers" in page
+    warning = (
+        "Intervals rest on 3 speakers only: they are wide, and weak because they take the "
+        "speakers' differences as normal."
+    )
+    assert f"<li>{escape(warning)}</li>" in page
     assert f"warning: {warning}\n" in done.stderr
 
 
