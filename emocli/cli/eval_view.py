@@ -190,7 +190,8 @@ def _comparison(found: Comparison) -> list[RenderableType]:
         if found.n_units < FEW_UNITS
         else "p: how often as large a difference comes from exchanging the systems"
     )
-    parts: list[RenderableType] = [table, Text(f"{how} ({found.units}). {_MCNEMAR}", style="dim")]
+    mcnemar = "" if found.mcnemar is None else f" {_MCNEMAR}"
+    parts: list[RenderableType] = [table, Text(f"{how} ({found.units}).{mcnemar}", style="dim")]
     if found.mcnemar is not None:
         test = found.mcnemar
         parts.append(

@@ -102,8 +102,9 @@ def test_ece_is_covered_and_its_bias_taken_away(n_speakers, n_each, gap):
         plain.append(np.abs(whole[:, 0]).sum())
         debiased.append(found.debiased)
     assert kept >= 85  # of 100, whose standard error is 2 to 3
-    assert np.mean(plain) > true
-    assert abs(np.mean(debiased) - true) < 0.6 * (np.mean(plain) - true) + 0.01
+    bias = max(np.mean(plain) - true, 0.0)
+    assert abs(np.mean(debiased) - true) < 0.6 * bias + 0.012
+    assert gap > 0 or bias > 0.02  # honest probabilities look worst
 
 
 def changes(rng, n_speakers, better):
