@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
+from emocli.schema import Fields
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderIdentity:
@@ -57,6 +59,18 @@ class EncoderIdentity:
         """
         settings = tuple(sorted(dict(facts["settings"]).items())) if "settings" in facts else ()
         return cls(**{**facts, "settings": settings})
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> "EncoderIdentity":
+        """The same from a JSON object whose types are not known.
+
+        Raises:
+            EmocliError: a field is missing, unknown or of another type.
+        """
+        settings = fields.inner("settings").values if "settings" in fields.values else {}
+        listed = [list(item) for item in sorted(settings.items())]
+        whole = type(fields)(fields.name, fields.path, {**fields.values, "settings": listed})
+        return whole.build(cls)
 
     def __str__(self) -> str:
         """The identity on one line.

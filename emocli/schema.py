@@ -4,12 +4,16 @@ A JSON object is read field by field, and a field that is not what it has to be 
 that names it. Nothing is converted: a number in quotes is no number, and ``true`` is no 1.
 """
 
+import dataclasses
 import json
 import math
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 from emocli.errors import EmocliError, FuserError
+
+Built = TypeVar("Built")
 
 
 class Fields:
@@ -126,6 +130,16 @@ class Fields:
 
         return [float(item) for item in self._checked(key, is_right, f"{length} numbers")]
 
+    def counts(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers from 0 on."""
+
+        def is_right(value: Any) -> bool:
+            return isinstance(value, list) and all(
+                type(item) is int and item >= 0 for item in value
+            )
+
+        return tuple(self._checked(key, is_right, "a list of whole numbers from 0 on"))
+
     def objects(self, key: str) -> list[Self]:
         """A list of at least one object."""
 
@@ -162,6 +176,42 @@ class Fields:
         """A list of anything."""
         return list(self._checked(key, lambda v: isinstance(v, list), "a list"))
 
+    def build(self, kind: type[Built]) -> Built:
+        """A dataclass with the fields of this object and no others, each of the annotated type.
+
+        Known are texts, flags, whole numbers from 0 on, numbers, dataclasses, and tuples of these.
+        """
+        hints = typing.get_type_hints(kind)
+        for key in self.values:
+            if key not in hints:
+                self.refuse(key, f"one of the fields {', '.join(hints)}", key)
+        for item in dataclasses.fields(typing.cast(Any, kind)):
+            if item.default is item.default_factory is dataclasses.MISSING:
+                self._checked(item.name, lambda value: True, _said(hints[item.name]))
+        given = {key: self._typed(key, hints[key], self.values[key]) for key in self.values}
+        try:
+            return kind(**given)
+        except ValueError as error:
+            raise self.error(
+                f"{self.name}: {self.path or 'it'} makes no {kind.__name__}: {error} {self._remedy}"
+            ) from error
+
+    def _typed(self, key: str, hint: Any, value: Any) -> Any:
+        """A value as its annotation has it."""
+        if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+            return type(self)(self.name, self._where(key), value).build(typing.cast(Any, hint))
+        if typing.get_origin(hint) is tuple and isinstance(value, list):
+            inner = typing.get_args(hint)[0]
+            whole = type(self)(
+                self.name, self._where(key), {str(i): v for i, v in enumerate(value)}
+            )
+            return tuple(whole._typed(str(i), inner, item) for i, item in enumerate(value))
+        if hint is float and is_number(value):
+            return float(value)
+        if not any(hint is known and is_right(value) for known, is_right in _PLAIN.items()):
+            self.refuse(key, _said(hint))
+        return value
+
     def nothing_else(self) -> None:
         """Make sure that every field has been read."""
         unknown = [key for key in self.values if key not in self._read]
@@ -197,13 +247,14 @@ class Fields:
 
     @property
     def _remedy(self) -> str:
+        """What to do about a field that is not as expected."""
         return f"Fit the {self.kind} again, or correct the field."
 
     def _where(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> typing.TypeGuard[float]:
     """Whether a value is a finite number that float64 can hold; True and "1" are none."""
     try:
         return type(value) in (int, float) and math.isfinite(value)
@@ -232,6 +283,23 @@ def _json(value: Any) -> str:
 
 def _is_printable(value: Any) -> bool:
     return json.dumps(value, ensure_ascii=False).isprintable()
+
+
+_PLAIN: Mapping[Any, Callable[[Any], bool]] = {
+    str: is_text,
+    bool: lambda value: isinstance(value, bool),
+    int: lambda value: type(value) is int and 0 <= value < 2**31,
+}
+
+
+def _said(hint: Any) -> str:
+    """An annotation in words."""
+    if dataclasses.is_dataclass(hint):
+        return "an object"
+    if typing.get_origin(hint) is tuple:
+        return "a list"
+    words = {str: "a text", bool: "true or false", int: "a whole number from 0 on"}
+    return words.get(hint, "a number")
 
 
 def _are_names(value: Any) -> bool:

@@ -72,8 +72,12 @@ def library_config(
         ModelError: the configuration makes no sense, or has more layers than there are weights.
     """
     config = _config(checkpoint, model_type, facts, n_outputs)
-    with _sense(checkpoint):
-        n_layers = int(config.num_hidden_layers)
+    n_layers = config.num_hidden_layers
+    if type(n_layers) is not int:
+        raise ModelError(
+            f"{checkpoint.name}: config.json says {n_layers!r} layers, expected a whole number. "
+            f"Fetch the checkpoint again, or repair config.json."
+        )
     held = n_layers_held(checkpoint.shapes)
     if n_layers > held:
         raise ModelError(

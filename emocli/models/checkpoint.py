@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emocli.errors import ModelError
+from emocli.schema import Fields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +27,18 @@ MAX_HEADER_BYTES = 100_000_000
 """Longest header that the safetensors format allows."""
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+class ConfigFields(Fields):
+    """A JSON file of a checkpoint that is read field by field."""
+
+    error = ModelError
+    kind = "checkpoint"
+    writer = "its authors"
+
+    @property
+    def _remedy(self) -> str:
+        return "Fetch the checkpoint again, or repair the field."
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,16 @@ class Checkpoint:
             ModelError: the file is missing or is not a JSON object.
         """
         return self._json(self.folder / "config.json")
+
+    @property
+    def fields(self) -> ConfigFields:
+        """``config.json``, to be read field by field."""
+        return ConfigFields(f"{self.name}: config.json", "", self.config)
+
+    @property
+    def preprocessor_fields(self) -> ConfigFields:
+        """``preprocessor_config.json``, to be read field by field; empty if there is none."""
+        return ConfigFields(f"{self.name}: preprocessor_config.json", "", self.preprocessor)
 
     @cached_property
     def preprocessor(self) -> dict[str, Any]:
@@ -191,8 +214,9 @@ class Checkpoint:
                     raise ValueError("header longer than the file")
                 header = json.loads(file.read(n_bytes))
             header.pop("__metadata__", None)
-            return {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            fields = ConfigFields(str(path), "", header)
+            return {name: fields.inner(name).counts("shape") for name in header}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise self._unreadable(path, error) from error
 
     def _unpickle(self, path: Path, device: str) -> "dict[str, Tensor]":

@@ -1,10 +1,8 @@
 """The compact speech models: the embedded one and those that ``emocli train`` makes."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +12,10 @@ from safetensors.torch import load_file
 
 from emocli.calibration.adaptation import ADAPTATION_FILE, Adaptation
 from emocli.errors import ModelError
+from emocli.models.checkpoint import ConfigFields
 from emocli.models.protocol import ModelCard, Recognizer
-from emocli.networks.compact import CompactConfig, CompactNetwork
+from emocli.networks.compact import CompactConfig, CompactNetwork, MemberConfig
+from emocli.networks.logmel import FrontEndConfig
 from emocli.table import listing
 
 BATCH_SAMPLES = 32 * 48_000
@@ -113,29 +113,27 @@ def load_compact(folder: Path) -> CompactRecognizer:
         ModelError: a file is missing or damaged, or the weights are not those that the
             configuration describes.
     """
-    config = _read_config(folder / "config.json")
+    fields = _read_config(folder / "config.json")
     weights = folder / "model.safetensors"
-    try:
-        network = CompactNetwork(CompactConfig.from_dict(config))
-        labels = network.config.labels
-        name, licence = str(config["name"]), str(config.get("licence", ""))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"{folder}/config.json: not the configuration of a compact model ({error}), expected "
-            f"one that `emocli train` wrote. Train the model again."
-        ) from error
-    _load_weights(network, weights)
+    config = CompactConfig(
+        labels=fields.names("labels"),
+        members=tuple(one.build(MemberConfig) for one in fields.objects("members")),
+        front_end=fields.inner("front_end").build(FrontEndConfig),
+        temperature=fields.number("temperature", 0.0, open_=True),
+    )
+    network = _load_network(config, weights, fields.name)
+    labels = config.labels
     card = ModelCard(
-        name=name,
+        name=fields.text("name"),
         modality="speech",
         labels=labels,
         sampling_rate=network.config.front_end.sampling_rate,
         min_seconds=MIN_SECONDS,
         n_parameters=sum(parameter.numel() for parameter in network.parameters()),
         size_bytes=weights.stat().st_size,
-        licence=licence,
+        licence=fields.text("licence", ""),
         source=str(folder),
-        description=str(config.get("description", "")),
+        description=fields.text("description", ""),
     )
     return CompactRecognizer(card, network, _read_adaptation(folder / ADAPTATION_FILE, len(labels)))
 
@@ -153,23 +151,20 @@ def _read_adaptation(path: Path, n_labels: int) -> Adaptation | None:
         ) from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> ConfigFields:
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except OSError as error:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no UTF-8"
         raise ModelError(
-            f"{path}: cannot be read ({error.strerror}), expected the configuration of a compact "
+            f"{path}: cannot be read ({reason}), expected the configuration of a compact "
             f"model. Name the folder that `emocli train` wrote."
         ) from error
-    except ValueError as error:
-        raise ModelError(
-            f"{path}: not JSON ({error}), expected the configuration of a compact model. "
-            f"Train the model again."
-        ) from error
-    return content if isinstance(content, dict) else {}
+    return ConfigFields.parse(text, str(path))
 
 
-def _load_weights(network: CompactNetwork, path: Path) -> None:
+def _load_network(config: CompactConfig, path: Path, name: str) -> CompactNetwork:
+    """A network with its weights, whose sizes are compared before memory is taken for it."""
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -177,10 +172,16 @@ def _load_weights(network: CompactNetwork, path: Path) -> None:
             f"{path}: no weights in it ({error}), expected those of a compact model. "
             f"Train the model again."
         ) from error
+    try:
+        with torch.device("meta"):
+            skeleton = CompactNetwork(config).state_dict()
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{name}: describes no network that can be built ({reason}). Train the model again."
+        ) from error
     expected = {
-        name: value
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        name: value for name, value in skeleton.items() if not name.endswith("num_batches_tracked")
     }
     wrong = sorted(
         name
@@ -194,4 +195,6 @@ def _load_weights(network: CompactNetwork, path: Path) -> None:
             f"{path}: {listing(wrong)} are not as config.json says, expected weights of the same "
             f"network. Train the model again."
         )
+    network = CompactNetwork(config)
     network.load_state_dict({n: value.float() for n, value in tensors.items()}, strict=False)
+    return network

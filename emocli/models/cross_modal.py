@@ -21,6 +21,7 @@ from emocli.fusion.stacking import Stacking
 from emocli.fusion.storage import load_fuser
 from emocli.labels import canonical_labels
 from emocli.models.batching import plan_batches
+from emocli.models.building import skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, match_names
 from emocli.models.devices import FAST
 from emocli.models.encoders import Encoder, content_hash, load_encoder
@@ -346,25 +347,23 @@ def load_cross_modal(
 def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> CrossModalRecognizer:
     from emocli.models.devices import choose_device
 
-    content = checkpoint.config
-    try:
-        shape = CrossModalConfig.from_dict(content["network"])
-        labels = canonical_labels(content["labels"])
-        facts = content["encoders"]
-        identities = [EncoderIdentity.from_facts(one["identity"]) for one in facts]
-        sizes = [int(one["mean_of"]) for one in facts]
-        fits = min(sizes) > 0 and [one.dim for one in identities] == list(shape.n_channels)
-        if not fits or len(labels) != shape.n_labels:
-            raise ValueError("sizes that differ")
-    except (KeyError, TypeError, ValueError) as error:
+    fields = checkpoint.fields
+    shape = fields.inner("network").build(CrossModalConfig)
+    labels = canonical_labels(fields.names("labels"))
+    inputs = fields.objects("encoders")
+    identities = [EncoderIdentity.from_fields(one.inner("identity")) for one in inputs]
+    sizes = [one.count("mean_of", smallest=1) for one in inputs]
+    if len(labels) != shape.n_labels or [one.dim for one in identities] != list(shape.n_channels):
         raise ModelError(
-            f"{checkpoint.name}: config.json does not describe a cross-modal network and its "
-            f"encoders. Copy the folder again, or train again."
-        ) from error
+            f"{checkpoint.name}: config.json describes a network of other sizes than its labels "
+            f"and encoders. Copy the folder again, or train again."
+        )
+    facts = [{**one.values, "encoder": one.text("encoder"), "layer": one.text("layer"),
+              "max_tokens": one.count("max_tokens")} for one in inputs]  # fmt: skip
+    expected = skeleton_shapes(checkpoint, lambda: FlatNetwork(shape))
+    names = match_names(checkpoint.name, checkpoint.shapes, expected)
     loaded = [encoders.load(one, checkpoint.name) for one in facts]
     network = FlatNetwork(shape)
-    expected = {key: tuple(values.shape) for key, values in network.state_dict().items()}
-    names = match_names(checkpoint.name, checkpoint.shapes, expected)
     tensors = checkpoint.load()
     network.load_state_dict({key: tensors[held] for key, held in names.items()})
     network.requires_grad_(False)
@@ -373,13 +372,7 @@ def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Cr
 
 
 def _load_stack(checkpoint: Checkpoint, device: str, encoders: Encoders) -> StackRecognizer:
-    content = checkpoint.config
-    names = content.get("members")
-    if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
-        raise ModelError(
-            f"{checkpoint.name}: config.json names no members, expected those of a stack. Copy the "
-            f"folder again, or train again."
-        )
+    names = checkpoint.fields.names("members")
     members = []
     for name in names:
         inner = Checkpoint(checkpoint.folder / Path(name).name, f"{checkpoint.name}/{name}")
@@ -387,7 +380,7 @@ def _load_stack(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Stac
     fuser = read_stack_fuser(checkpoint.folder / STACK_FILE, checkpoint.name)
     _check_fuser(fuser, members, checkpoint.name)
     n_parameters = sum(member.card.n_parameters for member in members)
-    revision = content.get("revision", "")
+    revision = checkpoint.fields.text("revision", "")
     return StackRecognizer(_card(checkpoint, fuser.labels, n_parameters, revision), members, fuser)
 
 
@@ -430,15 +423,15 @@ def _check_fuser(fuser: Stacking, members: Sequence[CrossModalRecognizer], name:
 def _card(
     checkpoint: Checkpoint, labels: Sequence[str], n_parameters: int, revision: str
 ) -> ModelCard:
-    content = checkpoint.config
+    fields = checkpoint.fields
     return ModelCard(
-        name=str(content.get("name") or checkpoint.name),
+        name=fields.text("name", "") or checkpoint.name,
         revision=revision,
         modality=MULTIMODAL,
         labels=tuple(labels),
-        sampling_rate=int(content.get("sampling_rate", 16000)),
+        sampling_rate=fields.count("sampling_rate", 16000, smallest=1000, largest=192_000),
         n_parameters=n_parameters,
-        licence=str(content.get("licence", "")),
+        licence=fields.text("licence", ""),
         source=str(checkpoint.folder),
-        description=str(content.get("description", "")),
+        description=fields.text("description", ""),
     )

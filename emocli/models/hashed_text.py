@@ -1,9 +1,7 @@
 """The embedded text models: a linear classifier over hashed words and characters, without torch."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from safetensors.numpy import load_file
 
 from emocli.errors import ModelError, ModelUnavailable
 from emocli.labels import canonical_labels
+from emocli.models.checkpoint import ConfigFields
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.networks.text_features import BLOCKS, HashedLinear
 
@@ -56,48 +55,38 @@ def load_hashed_text(folder: Path) -> HashedTextRecognizer:
     """
     config = _read_config(folder / "config.json")
     network = _read_network(folder / "model.safetensors")
-    labels = canonical_labels(config["labels"])
+    labels = canonical_labels(config.names("labels"))
     if len(labels) != len(network.bias):
         raise ModelError(
             f"{folder}: config.json names {len(labels)} labels, model.safetensors has "
             f"{len(network.bias)}. Take both files from one model."
         )
     card = ModelCard(
-        name=str(config.get("name", folder.name)),
+        name=config.text("name", folder.name),
         modality="text",
         labels=labels,
         sampling_rate=0,
         n_parameters=sum(block.weights.size for block in network.blocks.values()) + len(labels),
         size_bytes=(folder / "model.safetensors").stat().st_size,
-        licence=str(config.get("licence", "")),
-        source=str(config.get("source", "")),
-        description=str(config.get("description", "")),
+        licence=config.text("licence", ""),
+        source=config.text("source", ""),
+        description=config.text("description", ""),
     )
-    return HashedTextRecognizer(card, network, float(config["temperature"]))
+    return HashedTextRecognizer(card, network, config.number("temperature", 0.0, open_=True))
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path) -> ConfigFields:
     try:
-        config = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as problem:
         raise ModelError(
-            f"{path}: cannot be read as JSON ({problem}). Fetch or train the model again."
+            f"{path}: cannot be read ({problem}). Fetch or train the model again."
         ) from problem
-    if not isinstance(config, dict) or config.get("model_type") != MODEL_TYPE:
-        raise ModelError(
-            f"{path}: does not describe a model of type {MODEL_TYPE}. "
-            f"Name the folder of such a model."
-        )
-    labels, temperature = config.get("labels"), config.get("temperature")
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise ModelError(f"{path}: labels is {labels!r}, expected a list of names. Correct it.")
-    if not isinstance(temperature, int | float) or not 0 < temperature < np.inf:
-        raise ModelError(
-            f"{path}: temperature is {temperature!r}, expected a number above 0. Correct it."
-        )
-    return config
+    fields = ConfigFields.parse(text, str(path))
+    fields.constant("model_type", MODEL_TYPE)
+    return fields
 
 
 def _read_network(path: Path) -> HashedLinear:

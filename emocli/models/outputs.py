@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emocli.errors import LabelMismatch, ModelError
 from emocli.labels import canonical_labels
 from emocli.models.aliases import Alias
+from emocli.schema import is_text
 
 DIMENSIONS = ("arousal", "dominance", "valence")
 _DIMENSION_NAMES = {
@@ -21,6 +22,7 @@ _DIMENSION_NAMES = {
     "dom": "dominance",
     "val": "valence",
 }
+_NUMBER = re.compile("[0-9]{1,6}")
 _PLACEHOLDER = re.compile(r"label_?\d+", re.IGNORECASE)
 
 
@@ -121,10 +123,10 @@ def _own_names(config: Mapping[str, Any]) -> Sequence[str] | None:
     table = config.get("id2label")
     if not isinstance(table, Mapping) or not table:
         return None
-    try:
-        numbered = sorted((int(number), str(label)) for number, label in table.items())
-    except ValueError:
-        return None
+    for number, label in table.items():
+        if not _NUMBER.fullmatch(str(number)) or not is_text(label):
+            return None
+    numbered = sorted((int(number), label) for number, label in table.items())
     if [number for number, _ in numbered] != list(range(len(numbered))):
         return None
     names = [label for _, label in numbered]

@@ -433,11 +433,11 @@ def _listing(reference: Reference) -> Listing:
 
 def _card(checkpoint: Checkpoint, alias: Alias | None) -> ModelCard:
     """A card from the files of a checkpoint, without loading it."""
-    config = checkpoint.config
     known = alias.card if alias else ModelCard(name=checkpoint.name)
     modality = modality_of(checkpoint)
     outputs = _outputs(checkpoint, alias)
-    rate = config.get("sampling_rate", checkpoint.preprocessor.get("sampling_rate", 16000))
+    fields, heard = checkpoint.fields, checkpoint.preprocessor_fields
+    rate = fields.count("sampling_rate", heard.count("sampling_rate", 16000))
     return replace(
         known,
         revision=checkpoint.revision,
@@ -445,18 +445,19 @@ def _card(checkpoint: Checkpoint, alias: Alias | None) -> ModelCard:
         labels=outputs.labels,
         dimensions=outputs.dimensions,
         multi_label=outputs.multi_label,
-        sampling_rate=0 if modality == "text" else int(rate),
+        sampling_rate=0 if modality == "text" else rate,
         n_parameters=_n_parameters(checkpoint),
         size_bytes=checkpoint.size_bytes,
-        licence=known.licence or str(config.get("licence", "")) or checkpoint.licence,
-        source=known.source or str(config.get("source", checkpoint.folder)),
-        description=known.description or str(config.get("description", "")),
+        licence=known.licence or fields.text("licence", "") or checkpoint.licence,
+        source=known.source or fields.text("source", str(checkpoint.folder)),
+        description=known.description or fields.text("description", ""),
     )
 
 
 def _outputs(checkpoint: Checkpoint, alias: Alias | None) -> Outputs:
     config: dict[str, Any] = dict(checkpoint.config)
-    if isinstance(config.get("labels"), list):  # the embedded models list theirs in order
+    # The embedded models list theirs in order.
+    if isinstance(config.get("labels"), list):
         config["id2label"] = dict(enumerate(config["labels"]))
     try:
         n_outputs = len(config.get("id2label") or (alias.card.outputs if alias else ()))

@@ -47,6 +47,7 @@ from emocli.networks.speech_heads import (
     FullyConnected,
     PooledClassifier,
 )
+from emocli.schema import is_number
 
 WAVEFORM_TYPES = EXACT_WITH_PADDING | {"data2vec-audio", "sew", "sew-d", "wav2vec2-conformer"}
 FILTERBANK_TYPE = "wav2vec2-bert"
@@ -229,7 +230,7 @@ def _dense_head(checkpoint: Checkpoint, alias: Alias | None) -> SpeechNetwork:
     """An encoder, pooling over time, dense, tanh, output."""
     shapes, name = checkpoint.shapes, checkpoint.name
     model_type = str(checkpoint.config.get("model_type"))
-    pooling = checkpoint.config.get("pooling_mode", "mean")
+    pooling = checkpoint.fields.text("pooling_mode", "mean")
     if pooling not in POOLINGS or model_type not in EXACT_WITH_PADDING:
         raise ModelError(
             f"{name}: a classifier.dense head on {model_type} with {pooling} pooling, expected "
@@ -328,7 +329,7 @@ def challenge_encoder(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
     if not isinstance(facts, dict):
         return "wavlm", wavlm_from_weights(checkpoint)
     kind = facts.get("model_type")
-    if kind not in EXACT_WITH_PADDING:
+    if not isinstance(kind, str) or kind not in EXACT_WITH_PADDING:
         raise ModelError(
             f"{checkpoint.name}: config.json describes an encoder of type {kind!r}, expected one "
             f"of {', '.join(sorted(EXACT_WITH_PADDING))}. Use another checkpoint."
@@ -338,7 +339,7 @@ def challenge_encoder(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
 
 def challenge_sampling_rate(checkpoint: Checkpoint) -> int:
     """Hz that a challenge baseline's own configuration names."""
-    return int(checkpoint.config.get("sampling_rate", 16000))
+    return checkpoint.fields.count("sampling_rate", 16000, smallest=1000, largest=192_000)
 
 
 def corpus_norm(checkpoint: Checkpoint) -> CorpusNorm:
@@ -348,13 +349,13 @@ def corpus_norm(checkpoint: Checkpoint) -> CorpusNorm:
         ModelError: config.json does not say.
     """
     mean, std = checkpoint.config.get("mean"), checkpoint.config.get("std")
-    if not isinstance(mean, int | float) or not isinstance(std, int | float) or std <= 0:
+    if not is_number(mean) or not is_number(std) or std <= 0:
         raise ModelError(
             f"{checkpoint.name}: config.json has no mean and std of the training corpus, "
             f"expected two numbers that waveforms are standardised with. Use a later revision of "
             f"the checkpoint."
         )
-    return CorpusNorm(mean, std)
+    return CorpusNorm(float(mean), float(std))
 
 
 def wavlm_from_weights(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def with_waveforms(
     return SpeechNetwork(
         module=module,
         forward=module,
-        front_end=UtteranceNorm(bool(settings.get("do_normalize", True))),
+        front_end=UtteranceNorm(checkpoint.preprocessor_fields.flag("do_normalize", True)),
         outputs=outputs,
         sampling_rate=sampling_rate_of(checkpoint),
         convolutions=convolutions,
@@ -233,9 +233,9 @@ def with_filterbank(
     Raises:
         ModelError: preprocessor and network do not fit.
     """
-    settings = checkpoint.preprocessor
-    stride = int(settings.get("stride", 2))
-    n_bins = int(settings.get("num_mel_bins", 80))
+    settings = checkpoint.preprocessor_fields
+    stride = settings.count("stride", 2)
+    n_bins = settings.count("num_mel_bins", 80, smallest=1)
     if stride != 2 or n_bins * stride != config.feature_projection_input_dim:
         raise ModelError(
             f"{checkpoint.name}: preprocessor_config.json gives {stride} frames of {n_bins} bins "
@@ -317,13 +317,9 @@ def sampling_rate_of(checkpoint: Checkpoint) -> int:
     Raises:
         ModelError: it says something else than a rate.
     """
-    rate = checkpoint.preprocessor.get("sampling_rate", 16000)
-    if not isinstance(rate, int) or not 1000 <= rate <= 192_000:
-        raise ModelError(
-            f"{checkpoint.name}: preprocessor_config.json says sampling rate {rate!r}, expected "
-            f"Hz. Repair it."
-        )
-    return rate
+    return checkpoint.preprocessor_fields.count(
+        "sampling_rate", 16000, smallest=1000, largest=192_000
+    )
 
 
 def receptive_field(convolutions: Sequence[tuple[int, int]], n_frames: int = 1) -> int:

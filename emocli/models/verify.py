@@ -147,7 +147,7 @@ def _known_answer(model: Recognizer, recorded: dict[str, Any]) -> Check:
     found = model.logits(probes(model))
     try:
         expected = np.asarray(recorded["logits"], dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         expected = np.empty(0)
     if expected.shape != found.shape:
         return Check("known answer", False, f"{KNOWN_ANSWER} has other outputs than the model")
@@ -162,9 +162,10 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
-    if not isinstance(content, dict) or not isinstance(content.get("sha256", {}), dict):
+    sums = content.get("sha256", {}) if isinstance(content, dict) else None
+    if not isinstance(sums, dict) or not all(isinstance(one, str) for one in sums.values()):
         raise ModelError(
             f"{path} cannot be read as a known answer, expected a JSON object with sha256 and "
             f"logits. Install emocli again, or record it anew."

@@ -4,9 +4,8 @@ Members see the same frames in different ways and fail differently, so their ave
 than any of them, most of all on voices and rooms unlike those of the training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -70,25 +69,6 @@ class CompactConfig:
     members: tuple[MemberConfig, ...]
     front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
     temperature: float = 1.0
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "CompactConfig":
-        """The configuration that ``dataclasses.asdict`` and JSON made; other keys are ignored.
-
-        Raises:
-            KeyError, TypeError: a key is missing, or a member has one that is unknown.
-        """
-        shapes: list[dict[str, Any]] = [
-            {k: tuple(v) if isinstance(v, list) else v for k, v in member.items()}
-            for member in content["members"]
-        ]
-        members = tuple(MemberConfig(**shape) for shape in shapes)
-        return cls(
-            labels=tuple(content["labels"]),
-            members=members,
-            front_end=FrontEndConfig(**content["front_end"]),
-            temperature=float(content["temperature"]),
-        )
 
 
 class Perceptron(nn.Module):

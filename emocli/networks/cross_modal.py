@@ -4,9 +4,9 @@ Modalities are sequences of frozen encoders, such as Whisper's states, RoBERTa's
 prosody. They need not have the same frame rate.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -53,19 +53,6 @@ class CrossModalConfig:
             raise ValueError(f"{len(self.n_heads)} values in n_heads, expected {n_modalities}.")
         if any(heads < 1 or 2 * self.n_hidden % heads for heads in self.n_heads):
             raise ValueError(f"n_heads {self.n_heads}, expected divisors of {2 * self.n_hidden}.")
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "CrossModalConfig":
-        """The configuration that ``dataclasses.asdict`` and JSON made.
-
-        Raises:
-            TypeError: a key is unknown, or ``n_channels`` is missing.
-            ValueError: the numbers make no network.
-        """
-        shape: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
-        }
-        return cls(**shape)
 
 
 class CrossModalScores(NamedTuple):

@@ -22,6 +22,8 @@ from emocli.networks.text_features import (
     tokens_of,
 )
 
+REPAIR = "Fetch the checkpoint again, or repair the field."
+
 
 def crc(*features):
     return [zlib.crc32(feature.encode()) for feature in features]
@@ -163,8 +165,9 @@ def test_garbled_files_are_named(folder):
     )
     (folder / "config.json").write_text("{")
     assert message(folder) == (
-        f"{folder / 'config.json'}: cannot be read as JSON (Expecting property name enclosed in "
-        f"double quotes: line 1 column 2 (char 1)). Fetch or train the model again."
+        f"{folder / 'config.json'}: not JSON (line 1: Expecting property name enclosed in "
+        f"double quotes), expected a checkpoint that its authors wrote. Check the path, or fit it "
+        f"again."
     )
 
 
@@ -173,13 +176,13 @@ def test_garbled_files_are_named(folder):
     [
         (
             {"model_type": "bert"},
-            "does not describe a model of type emocli-hashed-text. Name the folder of such a "
-            "model.",
+            'model_type is "bert", expected "emocli-hashed-text". Fetch the checkpoint again, or '
+            "repair the field.",
         ),
-        ({"labels": "joy"}, "labels is 'joy', expected a list of names. Correct it."),
-        ({"labels": [1, 2]}, "labels is [1, 2], expected a list of names. Correct it."),
-        ({"temperature": 0}, "temperature is 0, expected a number above 0. Correct it."),
-        ({"temperature": "x"}, "temperature is 'x', expected a number above 0. Correct it."),
+        ({"labels": "joy"}, 'labels is "joy", expected a list of different names. ' + REPAIR),
+        ({"labels": [1, 2]}, "labels is [1, 2], expected a list of different names. " + REPAIR),
+        ({"temperature": 0}, "temperature is 0, expected a number above 0. " + REPAIR),
+        ({"temperature": "x"}, 'temperature is "x", expected a number above 0. ' + REPAIR),
     ],
 )
 def test_a_wrong_configuration_is_explained(folder, change, problem):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from emocli.networks.compact import CompactConfig, CompactNetwork, MemberConfig, combine
+from emocli.schema import Fields
 
 CONFIG = CompactConfig(
     labels=("angry", "sad"),
@@ -56,4 +57,4 @@ def test_combine_averages_log_posteriors_by_weight():
 
 def test_configuration_survives_json():
     content = json.loads(json.dumps(dataclasses.asdict(CONFIG)))
-    assert CompactConfig.from_dict(content) == CONFIG
+    assert Fields("c", "", content).build(CompactConfig) == CONFIG

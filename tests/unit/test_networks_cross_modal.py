@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from emocli.networks.cross_modal import AttentionPooling, CrossModalConfig, CrossModalNetwork
+from emocli.schema import Fields
 
 WHISPER_LARGE, ROBERTA_LARGE, PROSODY = 1280, 1024, 256
 N_FRAMES = ((7, 3, 1, 5), (4, 9, 2, 1), (6, 2, 8, 3))
@@ -299,7 +300,8 @@ def test_scores_are_numbers_in_half_precision():
 
 def test_configuration_survives_json():
     config = small(3, neutral_head=True, masked=False)
-    assert CrossModalConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    content = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert Fields("c", "", content).build(CrossModalConfig) == config
 
 
 @pytest.mark.parametrize(

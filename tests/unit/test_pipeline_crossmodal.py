@@ -330,13 +330,15 @@ def test_folders_that_are_damaged(place, stack, tmp_path):
     member = copy / "hubert-roberta-i"
     content = json.loads((member / "config.json").read_text())
     (member / "config.json").write_text(json.dumps(content | {"network": {"n_channels": 3}}))
-    fails(member, f"{member}: config.json does not describe a cross-modal network and its "
-          f"encoders. Copy the folder again, or train again.")  # fmt: skip
+    fails(member, f"{member}: config.json: network.n_channels is 3, expected a list. "
+          f"Fetch the checkpoint again, or repair the field.")  # fmt: skip
     facts = [one | {"mean_of": 0} for one in content["encoders"]]
-    for wrong in ({"encoders": facts}, {"labels": content["labels"][:2]}):
-        (member / "config.json").write_text(json.dumps(content | wrong))
-        fails(member, f"{member}: config.json does not describe a cross-modal network and its "
-              f"encoders. Copy the folder again, or train again.")  # fmt: skip
+    (member / "config.json").write_text(json.dumps(content | {"encoders": facts}))
+    fails(member, f"{member}: config.json: encoders[0].mean_of is 0, expected a whole number from "
+          f"1 on. Fetch the checkpoint again, or repair the field.")  # fmt: skip
+    (member / "config.json").write_text(json.dumps(content | {"labels": content["labels"][:2]}))
+    fails(member, f"{member}: config.json describes a network of other sizes than its labels and "
+          f"encoders. Copy the folder again, or train again.")  # fmt: skip
     other = content | {"description": "another"}
     (member / "config.json").write_text(json.dumps(other))
     with pytest.raises(ModelError, match="the forests were grown on crossmodal-hubert-roberta-i@"):
