@@ -321,7 +321,7 @@ def _figure_array(key: str, values: Any, files: Sequence[str], name: str) -> NDA
             continue
         try:
             numbers[row] = float(value)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             raise TableError(
                 f"{name}: {key} of {files[row]} is {value!r}, expected a number. "
                 f"Correct it or leave it empty."

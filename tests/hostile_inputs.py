@@ -7,6 +7,7 @@ hang or a crash of the process is a fault.
 import copy
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,16 @@ from typing import Any
 import av
 import numpy as np
 import soundfile
-from checkpoints import save_network, speech_network, text_network
+from checkpoints import (
+    DIMENSIONS,
+    EMOTIONS,
+    challenge_checkpoint,
+    dense_checkpoint,
+    save_network,
+    save_tokenizer,
+    speech_network,
+    text_network,
+)
 from numpy.typing import NDArray
 
 from emocli.audio.decode import read_waveform
@@ -27,6 +37,7 @@ from emocli.calibration.storage import dump_calibration, load_calibration
 from emocli.calibration.tables import Calibration
 from emocli.errors import EmocliError
 from emocli.fusion.storage import load_fuser
+from emocli.models import registry
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import describe
 from emocli.pipeline.inputs import read_inputs
@@ -43,7 +54,7 @@ PIECES = (
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, -1e308, 1e308, float("nan"),
-    float("inf"), "", "a", "\x00", "\ud800", "9" * 400, "angry", [], [[]], [None], {}, {"": None},
+    float("inf"), "", "a", "\x00", "\ud800", "9" * 400, "0\u2028", "1\x00", 10**400, "angry", [], [[]], [None], {}, {"": None},
     [0] * 40, {"a": {"a": {"a": []}}},
 )  # fmt: skip
 
@@ -56,11 +67,13 @@ class Door:
         name: in reports.
         seeds: whole files to damage.
         enter: takes damaged bytes and the number of the seed that they were.
+        n_tries: how often the tests try it.
     """
 
     name: str
     seeds: tuple[bytes, ...]
     enter: Callable[[bytes, int], object]
+    n_tries: int = 150
 
     def refuses_or_takes(self, data: bytes, seed: int) -> bool:
         """Whether the bytes were taken; anything but a refusal is passed on."""
@@ -302,6 +315,34 @@ def _configurations(name: str, folder: Path) -> Door:
     return Door(name, seeds, enter)
 
 
+def _models(name: str, folder: Path) -> Door:
+    """Configurations of models of every kind, which are loaded and asked."""
+    kinds = {
+        "speech": save_network(folder / "m-speech", speech_network("wav2vec2")),
+        "text": save_tokenizer(save_network(folder / "m-text", text_network("roberta", 4))),
+        "dense": dense_checkpoint(folder / "m-dense", "out_proj", DIMENSIONS),
+        "challenge": challenge_checkpoint(folder / "m-challenge", EMOTIONS),
+    }
+    embedded = Path(registry.__file__).parent / "builtin"
+    for kind in ("speech", "text-sentiment"):
+        kinds[f"embedded {kind}"] = Path(shutil.copytree(embedded / kind, folder / f"m-{kind}-own"))
+    files = [place / "config.json" for place in kinds.values()]
+    files.append(kinds["speech"] / "preprocessor_config.json")
+    seeds = tuple(file.read_bytes() for file in files)
+    sound = np.linspace(-0.1, 0.1, 1600, dtype=np.float32)
+
+    def enter(data: bytes, seed: int) -> None:
+        files[seed].write_bytes(data)
+        try:
+            describe(str(files[seed].parent))
+            model = registry.resolve(str(files[seed].parent), device="cpu")
+            model.logits([sound if model.card.modality == "speech" else "i am happy"])
+        finally:
+            files[seed].write_bytes(seeds[seed])
+
+    return Door(name, seeds, enter, n_tries=40)
+
+
 def _safetensors(name: str, folder: Path) -> Door:
     place = save_network(folder / "weights", speech_network("wav2vec2"))
     weights = (place / "model.safetensors").read_bytes()
@@ -345,6 +386,7 @@ DOORS: dict[str, Callable[[str, Path], Door]] = {
     "fusers": _fusers,
     "calibrations": _calibrations,
     "config.json": _configurations,
+    "models": _models,
     "safetensors headers": _safetensors,
     "recipes": _recipes,
     "turns": _turns,

@@ -55,6 +55,18 @@ class FrontEndConfig:
     lowest_pitch_hz: float = 62.0
     highest_pitch_hz: float = 520.0
 
+    def __post_init__(self) -> None:
+        limits = {
+            "sampling_rate": (1000, 192_000),
+            "window_samples": (16, 65_536),
+            "hop_samples": (1, self.window_samples),
+            "n_mels": (1, 1024),
+            "n_pitches": (1, 4096),
+        }
+        for name, (least, most) in limits.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} to {most}.")
+
     @property
     def n_features(self) -> int:
         """Length of a frame's vector."""

@@ -125,9 +125,7 @@ def test_configuration_with_a_member_of_another_version(folder):
     config = json.loads((folder / "config.json").read_text())
     config["members"][0]["colour"] = 1
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        ModelError, match="colour is colour, expected one of the fields kind, n_"
-    ):
+    with pytest.raises(ModelError, match="colour is colour, expected one of the fields kind, n_"):
         load_compact(folder)
 
 
