@@ -15,6 +15,9 @@ COLLAPSE_SHARE = 0.95
 COLLAPSE_ROWS = 10
 """Rows below which one label for all may be plain truth."""
 
+LONG_SECONDS = 60.0
+"""Length from which on one label for a recording hides more than it tells."""
+
 
 @dataclass
 class _Seen:
@@ -33,15 +36,20 @@ class Cautions:
 
     Attributes:
         n_failed: rows with an error.
+        n_long: rows of a minute or more that have a posterior.
     """
 
     def __init__(self) -> None:
         self.n_failed = 0
+        self.n_long = 0
         self._seen: dict[str, _Seen] = {}
 
     def add(self, table: PredictionTable) -> None:
         """Look at some rows of the run."""
         self.n_failed += int(table.failed.sum())
+        seconds = table.column("end") - table.column("start")
+        known = ~np.isnan(table.column("normalized_entropy"))
+        self.n_long += int(((seconds >= LONG_SECONDS) & known).sum())
         evenness, models = table.column("normalized_entropy"), table.column("model")
         for model in dict.fromkeys(models.tolist()):
             rows = (models == model) & ~np.isnan(evenness)

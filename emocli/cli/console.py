@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from emocli.table import PredictionTable
 
+MOST_ALIKE = 3
+"""Files that fail for the same reason and are named before the others are only counted."""
 PAGE_WIDTH = 120
 """Columns of a readable table that goes to a file instead of a terminal."""
 
@@ -53,6 +56,43 @@ def err() -> "Console":
 def complain(sentence: str) -> None:
     """An error on standard error, whatever the verbosity."""
     tell(sentence, "emocli:", "bold red")
+
+
+class Failures:
+    """Says why files failed, as it happens; what many of them share is counted in the end.
+
+    Use it as a context manager: what was counted is said when it ends.
+    """
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._latest = ""
+        self._counts: Counter[str] = Counter()
+
+    def add(self, file: str, error: str) -> None:
+        """Take note of a row's error, the same one once for each file.
+
+        Args:
+            file: as the row has it.
+            error: a sentence that begins with the file, or any other one.
+        """
+        if error in self._told or error == self._latest:
+            return
+        self._latest = error
+        reason = error.removeprefix(f"{file}: ")
+        self._counts[reason] += 1
+        if self._counts[reason] <= MOST_ALIKE:
+            self._told.add(error)
+            complain(error)
+
+    def __enter__(self) -> "Failures":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reason, count in self._counts.items():
+            if count > MOST_ALIKE:
+                n_more = count - MOST_ALIKE
+                complain(f"{n_more} more file{'' if n_more == 1 else 's'}: {reason}")
 
 
 def tell(sentence: str, word: str = "", style: str = "") -> None:

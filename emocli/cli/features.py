@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emocli.cli import options
-from emocli.cli.console import Talk, choose_format, complain, emit, finish, plain
+from emocli.cli.console import Failures, Talk, choose_format, emit, finish, plain
 from emocli.cli.options import DType, batch_size_of, channel_of
 from emocli.table import FEATURE_PREFIX, PredictionTable
 from emocli.table_io import STDIN, format_of
@@ -154,8 +154,10 @@ def features(
             table = store_features(
                 inputs.utterances, loaded, Path(output), dtype=storage.value, progress=progress
             )
-    for sentence in dict.fromkeys(table["error"][table.failed]):
-        complain(sentence)
+    with Failures() as failures:
+        for file, error in zip(table["file"], table["error"], strict=True):
+            if error:
+                failures.add(file, error)
     n_cut = sum("text cut" in note for note in table["note"])
     if n_cut:
         talk.warn(

@@ -10,7 +10,7 @@ import typer
 from emocli.cli import confidence, options, resuming, timeline
 from emocli.cli.cautions import Cautions
 from emocli.cli.confidence import AdaptBy
-from emocli.cli.console import Talk, complain, emit, finish
+from emocli.cli.console import Failures, Talk, emit, finish
 from emocli.cli.options import Engine, PredictionDType, batch_size_of, channel_of
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table, summary
@@ -192,6 +192,11 @@ def predict(
             talk.detail(sentence)
     for sentence in watch.sentences():
         talk.warn(sentence)
+    if watch.n_long and not chosen.windows:
+        talk.say(
+            f"{watch.n_long} of the recordings last a minute or more and have one label each; "
+            f"--windows shows how the emotion moves."
+        )
     finish(watch.n_failed)
 
 
@@ -222,9 +227,8 @@ def _scatter(
     overwrite: bool,
 ) -> None:
     """Run on a cluster; each failure is said once, as it comes."""
-    said: set[str] = set()
     n_failed = 0
-    with shown(talk, "recordings") as progress:
+    with Failures() as failures, shown(talk, "recordings") as progress:
         for table in predict_on_cluster(
             run,
             cluster,
@@ -235,11 +239,9 @@ def _scatter(
             progress=progress,
         ):
             n_failed += int(table.failed.sum())
-            errors = [one for one in table.column("error").tolist() if one]
-            for sentence in dict.fromkeys(errors):
-                if sentence not in said:
-                    said.add(sentence)
-                    complain(sentence)
+            failed = table.select(table.failed)
+            for file, error in zip(failed["file"], failed.column("error"), strict=True):
+                failures.add(file, error)
     finish(n_failed)
 
 
@@ -274,11 +276,10 @@ def _record(
 
 
 def _said(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same; each failure is said once, as it happens."""
-    said = set()
-    for block in blocks:
-        for row in rows_of([block]):
-            if row["error"] and row["error"] not in said:
-                said.add(row["error"])
-                complain(row["error"])
-        yield block
+    """The same; failures are said as they happen."""
+    with Failures() as failures:
+        for block in blocks:
+            for row in rows_of([block]):
+                if row["error"]:
+                    failures.add(row["file"], row["error"])
+            yield block

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 TOUCH_SECONDS = 0.0015
 """Ends and starts no further apart touch: tables have milliseconds, and each may be rounded."""
+PAUSE_SECONDS = 0.5
+"""Longest silence inside a segment: people pause for breath and for stops within a sentence. It is
+the ``min_duration_off`` that speech segmentation commonly takes."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Span:
         label: index of its label.
         probs: mean posterior, weighted by duration, shape (n_labels,).
         windows: which windows it was made of.
+        pauses: seconds between its windows.
     """
 
     start: float
@@ -31,6 +35,7 @@ class Span:
     label: int
     probs: NDArray[np.float64]
     windows: tuple[int, ...]
+    pauses: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -38,8 +43,8 @@ class Span:
         return self.end - self.start
 
     def touches(self, following: "Span") -> bool:
-        """Whether another begins where this one ends."""
-        return following.start - self.end <= TOUCH_SECONDS
+        """Whether another begins where this one ends, or after no more than a pause."""
+        return following.start - self.end <= PAUSE_SECONDS + TOUCH_SECONDS
 
 
 def meet_in_the_middle(
@@ -122,11 +127,12 @@ def _heir(spans: Sequence[Span], index: int) -> int | None:
 
 def _together(left: Span, right: Span, label: int) -> Span:
     """Two spans that touch as one."""
-    weights = [left.seconds, right.seconds]
+    weights = [left.seconds - left.pauses, right.seconds - right.pauses]
     return Span(
         left.start,
         right.end,
         label,
         np.average([left.probs, right.probs], axis=0, weights=weights),
         left.windows + right.windows,
+        left.pauses + right.pauses + max(0.0, right.start - left.end),
     )

@@ -23,6 +23,7 @@ from emocli.table import (
     is_figure,
 )
 from emocli.timeline.segments import (
+    PAUSE_SECONDS,
     TOUCH_SECONDS,
     Span,
     absorb_short,
@@ -147,8 +148,8 @@ def segmented(table: PredictionTable, min_seconds: float = 0.0) -> PredictionTab
 
     A segment has the label of its windows and their mean posterior (and dimensions), weighted by
     duration; notes and texts are put together, and other columns stay where all its windows
-    agree. Only windows that touch or overlap come together, so no segment covers a silence. Rows
-    without a label stay as they are.
+    agree. Windows come together that touch, overlap, or lie no further apart than a pause within
+    speech (`PAUSE_SECONDS`). Rows without a label stay as they are.
 
     Args:
         table: windows of recordings, in any order.
@@ -164,7 +165,7 @@ def segmented(table: PredictionTable, min_seconds: float = 0.0) -> PredictionTab
     rows = list(table.without_columns(CONFIDENCE_COLUMNS).rows())
     made: dict[int, list[dict[str, Any]]] = {}
     taken: set[int] = set()
-    for chain in chains(table, 0.0):
+    for chain in chains(table, PAUSE_SECONDS):
         starts[chain], ends[chain] = meet_in_the_middle(starts[chain], ends[chain])
         spans = [
             Span(starts[row], ends[row], labels.index(names[row]), probs[row], (int(row),))

@@ -342,3 +342,34 @@ def test_labels_that_the_model_lacks_are_told_before_any_work(folder, recognizer
         "Choose labels that the model has.\n"
     )
     assert not recognizers["builtin"].calls
+
+
+def test_a_reason_that_many_share_is_said_a_few_times_and_counted(folder):
+    for number in range(7):
+        (folder / f"broken{number}.wav").write_text("this is not audio")
+    (folder / "empty.wav").write_bytes(b"")
+    done = run("takes", "-m", "builtin", "-m", "second")
+    assert done.exit_code == 3
+    told = done.stderr.splitlines()
+    assert [line.split(": ")[1] for line in told] == [
+        "takes/broken0.wav",
+        "takes/broken1.wav",
+        "takes/broken2.wav",
+        "takes/empty.wav",
+        "4 more files",
+    ]
+    assert told[-1] == (
+        "emocli: 4 more files: holds text, expected audio. "
+        "Check how the file was made or downloaded."
+    )
+
+
+def test_a_hint_where_minutes_get_one_label(folder):
+    write_tone(folder / "long.wav", 61.0)
+    hint = (
+        "1 of the recordings last a minute or more and have one label each; --windows shows how "
+        "the emotion moves.\n"
+    )
+    assert run("takes").stderr == hint
+    assert run("takes", "--windows").stderr == ""
+    assert run("takes", "-q").stderr == ""

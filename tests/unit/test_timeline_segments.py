@@ -21,6 +21,14 @@ def test_neighbours_of_one_label_are_one():
     np.testing.assert_allclose(found[0].probs, [0.8, 0.2])  # (2 * 0.9 + 0.6) / 3
 
 
+def test_a_pause_within_speech_is_inside_a_segment_and_weighs_nothing():
+    given = spans((0, 2, 0, 0.9), (2.5, 3.5, 0, 0.6), (3.9, 4.9, 0, 0.5), (5.5, 6, 0, 0.4))
+    found = join_spans(given)
+    assert shown(found) == [(0, 4.9, 0, (0, 1, 2)), (5.5, 6, 0, (3,))]
+    np.testing.assert_allclose(found[0].pauses, 0.9)
+    np.testing.assert_allclose(found[0].probs[0], (2 * 0.9 + 0.6 + 0.5) / 4)
+
+
 def test_windows_that_overlap_meet_in_the_middle():
     starts, ends = meet_in_the_middle(np.array([0.0, 2, 4, 9]), np.array([4.0, 6, 8, 10]))
     assert starts.tolist() == [0, 3, 5, 9]
@@ -59,7 +67,7 @@ def test_what_is_the_same_on_both_sides_of_a_short_segment_becomes_one():
 
 
 def test_a_short_segment_in_silence_stays():
-    found = absorb_short(spans((0, 5, 0, 0.9), (6, 6.5, 1, 0.3), (7, 9, 0, 0.9)), 2.0)
+    found = absorb_short(spans((0, 5, 0, 0.9), (6, 6.5, 1, 0.3), (7.1, 9.1, 0, 0.9)), 2.0)
     assert [one.seconds for one in found] == [5, 0.5, 2]
 
 
