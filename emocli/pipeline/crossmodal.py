@@ -6,7 +6,6 @@ each fold of speakers.
 """
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from emocli.pipeline.crossmodal_tasks import (
 )
 from emocli.pipeline.extract import extract_recordings, extract_texts, feature_folder
 from emocli.pipeline.inputs import Utterance
-from emocli.pipeline.model_folder import WORK, claim_folder
+from emocli.pipeline.model_folder import WORK, claim_folder, release_folder
 from emocli.pipeline.progress import ProgressCallback
 from emocli.pipeline.texts import find_text
 from emocli.pipeline.train import default_cache
@@ -257,7 +256,7 @@ def train_crossmodal(prepared: Prepared, folder: Path, progress: Progress | None
         write_network(folder / name if recipe.is_stack else folder, prepared, outcome, frames)
     if recipe.is_stack:
         stacked = write_stack(folder, prepared, outcomes)
-    shutil.rmtree(folder / WORK)
+    release_folder(folder)
     return Trained(folder, outcomes, stacked, prepared)
 
 

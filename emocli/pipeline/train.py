@@ -17,7 +17,7 @@ from emocli.metrics.calibration import (
     negative_log_likelihood,
 )
 from emocli.metrics.classification import accuracy, confusion, unweighted_average_recall
-from emocli.pipeline.model_folder import claim_folder
+from emocli.pipeline.model_folder import claim_folder, release_folder
 from emocli.posteriors import softmax
 from emocli.table import PredictionTable
 from emocli.table_io import read_table
@@ -30,12 +30,13 @@ from emocli.training.data import (
     leave_corpus_out,
     read_utterances,
 )
-from emocli.training.export import write_model
+from emocli.training.export import MODEL_TYPE, write_model
 from emocli.training.features import compute_features
 from emocli.training.progress import Progress
 from emocli.training.recipe import FITTED, parse_recipe, read_content, with_settings
 from emocli.training.runs import Data, held_out_scores, predicted, temperature_of, train
 from emocli.training.temperature import fit_temperature
+from emocli.training.text import MODEL_TYPE as TEXT_TYPE
 from emocli.training.text import RECIPE_KIND, train_text
 from emocli.user_cache import cache_folder
 
@@ -149,8 +150,9 @@ def train_text_model(
     """
     content = with_settings(read_content(recipe_file), settings, str(recipe_file))
     folder = output or Path(str(content.get("output", "model")))
-    claim_folder(folder, may_hold_model=True)
+    claim_folder(folder, replaces=TEXT_TYPE)
     found = train_text(content, data or recipe_file.parent, folder, progress)
+    release_folder(folder)
     figures = {
         f"{split} {name}": value
         for split, values in found.items()
@@ -182,7 +184,7 @@ def train_model(prepared: Data, output: Path, progress: Progress | None = None) 
     Raises:
         RecipeError: the split cannot be made, or a checkpoint is damaged.
     """
-    claim_folder(output, may_hold_model=True)
+    claim_folder(output, replaces=MODEL_TYPE)
     recipe, utterances = prepared.recipe, prepared.utterances
     split = final_split(utterances, recipe)
     folds: list[Split] = []
@@ -211,6 +213,7 @@ def train_model(prepared: Data, output: Path, progress: Progress | None = None) 
     adaptation = _adaptation(prepared, left_out, temperature, progress) if left_out else None
     if adaptation is not None:
         write_adaptation(beside, adaptation)
+    release_folder(output)
     return Trained(table, figures, output)
 
 

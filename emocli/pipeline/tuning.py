@@ -21,7 +21,7 @@ from emocli.models.tunable import (
     tunable_text,
 )
 from emocli.pipeline.listening import Heard, listen
-from emocli.pipeline.model_folder import WORK, claim_folder
+from emocli.pipeline.model_folder import WORK, claim_folder, release_folder
 from emocli.pipeline.training_curves import write_curves
 from emocli.pipeline.tuning_card import tuning_card
 from emocli.pipeline.tuning_tasks import Prepared, SpeechTask, TextTask
@@ -240,7 +240,7 @@ def _write(tuned: Tuned, task: "SpeechTask | TextTask") -> None:
     write_curves(folder / CURVES, tuned.history, recipe.name, recipe.select)
     shutil.copyfile(work / HISTORY, folder / HISTORY)
     task.write(folder, card, {key: value for key, value in facts.items() if value})
-    shutil.rmtree(work)
+    release_folder(folder)
 
 
 def _speech(prepared: Prepared, norm: CorpusNorm) -> TunableSpeech:

@@ -175,9 +175,19 @@ def compute_functionals(
 
 
 def write_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write an array so that the file is there whole or not at all."""
+    """Write an array so that the file is there whole or not at all.
+
+    Several processes may do so at once, for what they write is the same; what killed ones left of
+    the file is deleted.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.tmp")
     with partial.open("wb") as stream:
         np.save(stream, array)
-    partial.replace(path)
+    try:
+        partial.replace(path)
+    except FileNotFoundError:  # another process wrote the file and took this one for a leftover
+        if not path.is_file():
+            raise
+    for left in path.parent.glob(f"{path.stem}.*.tmp"):
+        left.unlink(missing_ok=True)

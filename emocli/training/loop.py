@@ -5,7 +5,6 @@ on after its last whole epoch and ends with the same weights, bit for bit, as on
 """
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,12 @@ from emocli.training.batches import Batch, Batches
 from emocli.training.losses import label_loss
 from emocli.training.progress import Progress, tell
 from emocli.training.recipe import MemberRecipe
+from emocli.training.states import DAMAGED, write_state
 
 WARM_UP = 0.15
 """Share of the steps in which the learning rate rises."""
 FIRST_RATE = 0.04
 LARGEST_GRADIENT = 5.0
-# What torch raises for a damaged file, among them its own unpickler's error.
-_DAMAGED = (
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    EOFError,
-    OSError,
-    torch.serialization.pickle.UnpicklingError,
-)
 
 
 def train_member(
@@ -144,10 +134,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "mean": self.mean,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        torch.save(content, partial)
-        partial.replace(path)
+        write_state(path, content)
 
     def restore(self, path: Path) -> int:
         """Go on from a checkpoint; the number of epochs that are done."""
@@ -157,7 +144,7 @@ class _Run:
             self.optimizer.load_state_dict(content["optimizer"])
             self.mean, self.n_done = content["mean"], content["n_done"]
             return int(content["epoch"])
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise RecipeError(
                 f"{path}: not a checkpoint of this training, expected one to go on from. "
                 f"Delete it to start anew."
