@@ -6,7 +6,7 @@ have four classes need not have them in the same order.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emocli.errors import LabelMismatch
@@ -43,13 +43,13 @@ SENTIMENT_OF: Mapping[str, str] = {
 }
 """What an emotion sounds like in words; one that is not here, such as surprise, may be any."""
 
-_SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "angry": ("ang", "anger", "angriness", "mad"),
-    "happy": ("hap", "happiness", "joy", "joyful"),
-    "neutral": ("neu", "neutrality", "no emotion"),
-    "sad": ("sadness", "sorrow"),
-    "calm": ("calmness", "relaxed"),
-    "fearful": ("fea", "fear", "afraid", "scared"),
+_FORMS: Mapping[str, tuple[str, ...]] = {
+    "angry": ("ang", "anger", "angriness"),
+    "happy": ("hap", "happiness"),
+    "neutral": ("neu", "neutrality"),
+    "sad": ("sadness",),
+    "calm": ("calmness",),
+    "fearful": ("fea", "fear"),
     "disgust": ("dis", "disgusted"),
     "surprised": ("sur", "surprise", "pleasant surprise", "ps"),
     "contempt": ("contemptuous",),
@@ -61,9 +61,18 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "negative": ("neg",),
     "positive": ("pos",),
 }
-_CANONICAL = {
-    name: canonical for canonical, names in _SYNONYMS.items() for name in (canonical, *names)
+"""Forms and abbreviations of a label's own word."""
+_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "angry": ("mad",),
+    "happy": ("joy", "joyful"),
+    "neutral": ("no emotion",),
+    "sad": ("sorrow",),
+    "calm": ("relaxed",),
+    "fearful": ("afraid", "scared"),
 }
+"""Other words, which mean the same only where label sets have to meet."""
+_OWN_WORD = {name: label for label, names in _FORMS.items() for name in (label, *names)}
+_CANONICAL = _OWN_WORD | {name: label for label, names in _SYNONYMS.items() for name in names}
 _PARTS = re.compile(r"\s*[/|]\s*")
 _MISSING = frozenset(
     {"", "nan", "-nan", "none", "null", "n/a", "na", "<na>", "#n/a", "#na", "nat", "<nat>"}
@@ -93,6 +102,51 @@ def stated_label(value: object) -> str:
     return "" if is_missing(value) else canonical_label(str(value))
 
 
+def spelled_label(name: str) -> str:
+    """A label of somebody's table in one form: its own word, but not another for the same emotion.
+
+    Example:
+        >>> spelled_label("ang"), spelled_label("Sadness"), spelled_label("Relaxed")
+        ('angry', 'sad', 'relaxed')
+    """
+    folded = fold_label(name)
+    return _OWN_WORD.get(folded.replace("_", " "), folded)
+
+
+def plain_label(value: object) -> str:
+    """The label that a table's cell states in its own words, ``""`` where it states none.
+
+    Example:
+        >>> plain_label("Relaxed"), plain_label("nan")
+        ('relaxed', '')
+    """
+    return "" if is_missing(value) else fold_label(str(value))
+
+
+def match_label(word: str, labels: Collection[str]) -> str:
+    """The label of a set that a word means: the word itself, or the one for the same emotion.
+
+    Args:
+        word: from `plain_label`.
+        labels: of the set, in their order.
+
+    Returns:
+        The canonical name where no label of the set is meant.
+
+    Example:
+        >>> match_label("joy", ("happy", "sad")), match_label("joy", ("joy", "happy"))
+        ('happy', 'joy')
+        >>> match_label("anger", ("happy", "sad"))
+        'angry'
+    """
+    if word in labels or not word:
+        return word
+    canonical = canonical_label(word)
+    if canonical in labels:
+        return canonical
+    return next((label for label in labels if canonical_label(label) == canonical), canonical)
+
+
 def canonical_label(name: str) -> str:
     """The canonical name of one label.
 
@@ -104,11 +158,31 @@ def canonical_label(name: str) -> str:
         >>> canonical_label("Anger"), canonical_label("生气/angry"), canonical_label("awe")
         ('angry', 'angry', 'awe')
     """
-    folded = " ".join(name.strip().casefold().replace("_", " ").replace("-", " ").split())
+    folded = _folded(name)
     for candidate in (folded, *_PARTS.split(folded)):
         if candidate in _CANONICAL:
             return _CANONICAL[candidate]
     return folded.replace(" ", "_")
+
+
+def fold_label(name: str) -> str:
+    """A label in one spelling: lower case, with an underscore between words.
+
+    Another word for the same emotion is another label. Of a bilingual name the part that is known
+    decides, as in `canonical_label`.
+
+    Example:
+        >>> fold_label("Relaxed"), fold_label("Pleasant Surprise"), fold_label("生气/angry")
+        ('relaxed', 'pleasant_surprise', 'angry')
+    """
+    folded = _folded(name)
+    if folded not in _CANONICAL and len(_PARTS.split(folded)) > 1:
+        return canonical_label(name)
+    return folded.replace(" ", "_")
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.strip().casefold().replace("_", " ").replace("-", " ").split())
 
 
 def canonical_labels(names: Sequence[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from emocli.errors import TableError
-from emocli.labels import canonical_label
+from emocli.labels import spelled_label
 from emocli.natural_order import natural_key
 from emocli.table import (
     PROBABILITY_PREFIX,
@@ -427,12 +427,12 @@ def _recognise(data: bytes) -> str:
 
 
 def _canonical(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Columns with canonical label names and times in seconds."""
+    """Columns with label names in one spelling and times in seconds."""
     renamed: dict[str, Sequence[Any]] = {}
     for key, values in columns.items():
         name = key
         if key.startswith(PROBABILITY_PREFIX):
-            name = PROBABILITY_PREFIX + canonical_label(key[len(PROBABILITY_PREFIX) :])
+            name = PROBABILITY_PREFIX + spelled_label(key[len(PROBABILITY_PREFIX) :])
         if name in renamed:
             raise TableError(
                 f"Columns {name} and {key} mean the same label, expected one column for each. "
@@ -441,7 +441,7 @@ def _canonical(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]
         renamed[name] = values
     if "label" in renamed:
         labels = [_as_text(value) for value in renamed["label"]]
-        known = {label: canonical_label(label) for label in set(labels)}
+        known = {label: spelled_label(label) for label in set(labels)}
         renamed["label"] = [known[label] for label in labels]
     for key in ("start", "end"):
         if key in renamed:

@@ -1,5 +1,6 @@
 """``emocli train``: a recipe in, a model folder or the figures of a validation out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,11 +32,11 @@ def train(
         typer.Argument(metavar="RECIPE", help="A name of `emocli train --list`, or a TOML file."),
     ] = None,
     data: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="PATH",
-            help="Table of what to fine-tune on, with file, emotion and speaker. For other "
-            "recipes the folder that their tables are in; by default beside the recipe.",
+            help="Table of what to train on, with file, emotion and maybe speaker. May be given "
+            "several times. Or the folder of the tables that a recipe names.",
         ),
     ] = None,
     settings: Annotated[
@@ -104,9 +105,10 @@ def train(
     Recipes of the package fine-tune a pretrained encoder on a table of your recordings or texts,
     or train networks on the features of frozen ones: crossmodal-*, with texts from the column or
     from name.txt beside name.wav.
+    builtin trains the embedded voice model anew, on emotions of your own, without any download.
     The table has the columns file, emotion (or arousal, dominance, valence) and speaker, for
     texts also text, and maybe split with train, dev and test; without it some speakers are
-    chosen for development. Other recipes name their tables themselves.
+    chosen for development.
 
     An interrupted training goes on where it was when the same command is given again. The folder
     that comes out is a model for -m.
@@ -115,6 +117,8 @@ def train(
     had not heard.
 
     Examples:
+
+        emocli train builtin --data my.csv -o my-model
 
         emocli train odyssey-baseline --data labels.csv --dry-run
 
@@ -136,6 +140,7 @@ def train(
         raise typer.BadParameter("choose one of --cross-validate and --leave-corpus-out")
     from emocli.pipeline.train import is_text_recipe
     from emocli.training.crossmodal import RECIPE_KIND as CROSSMODAL
+    from emocli.training.shipped import FOLDER as RECIPES
     from emocli.training.shipped import open_recipe
     from emocli.training.tuning import RECIPE_KIND
 
@@ -147,7 +152,7 @@ def train(
             raise typer.BadParameter(
                 "cross-modal networks have a development split; leave the validation"
             )
-        if data is None:
+        if not data:
             raise typer.BadParameter(
                 "a recipe of cross-modal networks needs a table", param_hint="--data"
             )
@@ -159,7 +164,7 @@ def train(
             raise typer.BadParameter(
                 "a recipe that fine-tunes has a development split; leave the validation"
             )
-        if data is None:
+        if not data:
             raise typer.BadParameter(
                 "a recipe that fine-tunes needs a table of recordings", param_hint="--data"
             )
@@ -170,16 +175,19 @@ def train(
             "only recipes that fine-tune have a plan to print, and cross-modal ones",
             param_hint="--dry-run",
         )
-    folder = None if data is None else Path(data)
+    if not data and path.is_relative_to(RECIPES):
+        raise typer.BadParameter(
+            f"{recipe} needs data: a table of recordings with their emotions", param_hint="--data"
+        )
     if is_text_recipe(path):
         if validating:
             raise typer.BadParameter(
                 "a recipe of texts has a development split of its own; leave out the validation"
             )
-        _train_text(path, folder, given, output, talk)
+        _train_text(path, data, given, output, talk)
         return
     held_out = _Validation(cross_validate, _table_format(output), csv_safe) if validating else None
-    _train_embedded(path, folder, given, output, cache, held_out, talk)
+    _train_embedded(path, data or (), given, output, cache, held_out, talk)
 
 
 def _list() -> None:
@@ -198,7 +206,7 @@ def _list() -> None:
 
 def _fine_tune(
     path: Path,
-    data: str,
+    data: Sequence[str],
     settings: tuple[str, ...],
     output: str | None,
     machine: tuple[str, str, bool],
@@ -227,7 +235,7 @@ def _fine_tune(
 
 def _train_crossmodal(
     opened: "Shipped",
-    data: str,
+    data: Sequence[str],
     settings: tuple[str, ...],
     output: str | None,
     machine: tuple[str, str, bool],
@@ -263,7 +271,7 @@ def _train_crossmodal(
 
 
 def _train_text(
-    path: Path, data: Path | None, settings: tuple[str, ...], output: str | None, talk: Talk
+    path: Path, data: list[str] | None, settings: tuple[str, ...], output: str | None, talk: Talk
 ) -> None:
     from emocli.cli.progress import phases_shown
     from emocli.pipeline.train import train_text_model
@@ -271,7 +279,11 @@ def _train_text(
     folder = Path(output) if output else None
     with phases_shown(talk) as progress:
         trained = train_text_model(
-            path, settings=settings, data=data, output=folder, progress=progress
+            path,
+            settings=settings,
+            data=Path(data[0]) if data else None,
+            output=folder,
+            progress=progress,
         )
     _tell(talk, trained)
 
@@ -287,7 +299,7 @@ class _Validation:
 
 def _train_embedded(
     path: Path,
-    data: Path | None,
+    data: Sequence[str],
     settings: tuple[str, ...],
     output: str | None,
     cache: Path | None,
@@ -304,6 +316,8 @@ def _train_embedded(
 
     with phases_shown(talk) as progress:
         prepared = prepare(path, settings=settings, data=data, cache=cache, progress=progress)
+        for remark in prepared.remarks:
+            talk.warn(remark)
         talk.detail(f"{len(prepared.utterances)} recordings, checkpoints in {prepared.work}")
         if validation:
             run = cross_validate if validation.by_speaker else leave_each_corpus_out

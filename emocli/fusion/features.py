@@ -12,9 +12,10 @@ from emocli.fusion.sides import Side
 from emocli.labels import SENTIMENTS
 
 POSTERIORS = "posteriors"
+LOGITS = "logits"
 TOP_SENTIMENT = "top sentiment"
 DIMENSIONS = "dimensions"
-KINDS = (POSTERIORS, TOP_SENTIMENT, DIMENSIONS)
+KINDS = (POSTERIORS, LOGITS, TOP_SENTIMENT, DIMENSIONS)
 SMALLEST = 1e-6
 """Probabilities below it count as it: ln 1e-6 = -13.8. Models' own zeros are rounding."""
 

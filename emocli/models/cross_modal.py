@@ -16,10 +16,10 @@ from torch import Tensor
 
 from emocli.encoder_identity import EncoderIdentity
 from emocli.errors import ModelError
-from emocli.fusion.features import SMALLEST
+from emocli.fusion.features import LOGITS, POSTERIORS, SMALLEST
 from emocli.fusion.stacking import Stacking
 from emocli.fusion.storage import load_fuser
-from emocli.labels import canonical_labels
+from emocli.labels import plain_label
 from emocli.models.batching import plan_batches
 from emocli.models.building import skeleton_shapes
 from emocli.models.checkpoint import Checkpoint, match_names
@@ -172,6 +172,7 @@ class Encoders:
             facts["encoder"],
             layer=facts["layer"],
             max_tokens=facts["max_tokens"],
+            keeps_padding=facts.get("keeps_padding", False),
             device=device,
             dtype=dtype,
             batch_size=batch_size,
@@ -243,7 +244,10 @@ class StackRecognizer(Recognizer):
         if not utterances:
             return np.empty((0, len(self.card.labels)))
         frames = frames_of(self._encoders, utterances)
-        blocks = [stacked_block(member.logits_of(frames)) for member in self.members]
+        blocks = [
+            stacked_block(member.logits_of(frames), given.kind)
+            for member, given in zip(self.members, self.fuser.inputs, strict=True)
+        ]
         return np.log(np.maximum(self.fuser.probs(blocks), np.finfo(np.float64).tiny))
 
     def remarks(self, utterances: Sequence[Spoken]) -> list[str]:
@@ -251,12 +255,17 @@ class StackRecognizer(Recognizer):
         return remarks_of(self._encoders, utterances)
 
 
-def stacked_block(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the forests see of a network: log posteriors, as `emocli fuse` gives them.
+def stacked_block(logits: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    """What the forests see of a network.
 
-    They are its logits but for a constant of each utterance.
+    Its log posteriors are its logits but for a constant of each utterance, and go down to ln 1e-6.
+
+    Args:
+        logits: shape (n_utterances, n_labels).
+        kind: ``posteriors`` for log posteriors, as `emocli fuse` gives them; ``logits`` for the
+            logits as they are, as the paper has it.
     """
-    return np.maximum(log_softmax(logits), np.log(SMALLEST))
+    return logits if kind == LOGITS else np.maximum(log_softmax(logits), np.log(SMALLEST))
 
 
 def shortest_limit(encoders: Sequence[Encoder]) -> float:
@@ -349,7 +358,7 @@ def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Cr
 
     fields = checkpoint.fields
     shape = fields.inner("network").build(CrossModalConfig)
-    labels = canonical_labels(fields.names("labels"))
+    labels = tuple(plain_label(label) for label in fields.names("labels"))
     inputs = fields.objects("encoders")
     identities = [EncoderIdentity.from_fields(one.inner("identity")) for one in inputs]
     sizes = [one.count("mean_of", smallest=1) for one in inputs]
@@ -410,7 +419,7 @@ def _check_fuser(fuser: Stacking, members: Sequence[CrossModalRecognizer], name:
     wanted = [one.model for one in fuser.inputs]
     found = [member.card.identifier for member in members]
     same = all(
-        set(one.outputs) == set(member.card.labels) and one.outputs == member.card.labels
+        one.kind in (POSTERIORS, LOGITS) and one.outputs == member.card.labels
         for one, member in zip(fuser.inputs, members, strict=False)
     )
     if wanted != found or not same:

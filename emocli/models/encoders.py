@@ -94,6 +94,7 @@ def load_encoder(
     dtype: str = "auto",
     batch_size: int | None = None,
     max_tokens: int = MAX_TOKENS,
+    keeps_padding: bool = False,
     offline: bool = False,
 ) -> Encoder:
     """The encoder of a name, loaded; one of the hub is fetched if it is not on this machine.
@@ -110,6 +111,8 @@ def load_encoder(
         dtype: number format to compute in: ``auto`` (fp32), ``fp32``, ``bf16`` or ``fp16``.
         batch_size: most utterances at once; None for a size that suits the device.
         max_tokens: of a text, with those that mark its ends; the rest is not read.
+        keeps_padding: of a text, whether the states of padding up to ``max_tokens`` are frames too,
+            as in the features of arXiv 2505.20007; it is masked within the encoder in any case.
         offline: use only what is on this machine.
 
     Raises:
@@ -143,6 +146,7 @@ def load_encoder(
             layer=str(layer),
             max_tokens=max_tokens,
             batch_size=batch_size,
+            keeps_padding=keeps_padding,
         )
     from emocli.models.speech_encoder import load_speech_encoder
 

@@ -97,10 +97,13 @@ def name_outputs(
             f"{name}: a regression onto {', '.join(names)}, expected the dimensions "
             f"{', '.join(DIMENSIONS)}. Use a model for emotions or these dimensions."
         )
-    try:
-        labels = canonical_labels(names)
-    except LabelMismatch as error:
-        raise ModelError(f"{name}: {error}") from error
+    if config.get("labels") == list(names):  # trained here, on these words
+        labels = tuple(names)
+    else:
+        try:
+            labels = canonical_labels(names)
+        except LabelMismatch as error:
+            raise ModelError(f"{name}: {error}") from error
     if len(labels) == 1:
         return Outputs(labels=(labels[0], f"not_{labels[0]}"), is_binary=True)
     multi_label = config.get("problem_type") == "multi_label_classification"

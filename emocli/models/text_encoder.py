@@ -25,8 +25,8 @@ VERSION = 1
 class TextEncoder:
     """An `Encoder` of texts.
 
-    The tokens that mark the beginning and the end are frames too; padding is masked in the
-    network and taken off afterwards.
+    The tokens that mark the beginning and the end are frames too. Padding is masked in the network
+    and taken off afterwards, unless the states of ``max_tokens`` positions are wanted.
 
     Attributes:
         identity: what decides the frames.
@@ -46,11 +46,13 @@ class TextEncoder:
         dtype: torch.dtype,
         *,
         batch_size: int | None = None,
+        keeps_padding: bool = False,
     ) -> None:
         self.identity, self.max_tokens = identity, tokens.max_tokens
         self._network = backbone.module.to(device=device, dtype=dtype).eval()
         self._read, self._tokens = read, tokens
         self._device, self._batch_size = device, batch_size
+        self._keeps_padding = keeps_padding
 
     @property
     def value_names(self) -> Sequence[str]:
@@ -68,7 +70,8 @@ class TextEncoder:
         for places in token_batches(tokens, self._device, self._batch_size):
             hidden = self._hidden([tokens[i] for i in places])
             for place, frames in zip(places, hidden, strict=True):
-                found[place] = frames[: len(tokens[place])].copy()
+                n_kept = self.max_tokens if self._keeps_padding else len(tokens[place])
+                found[place] = frames[:n_kept].copy()
         return found
 
     def remarks(self, batch: Sequence[str]) -> list[str]:
@@ -78,7 +81,9 @@ class TextEncoder:
     def _hidden(self, tokens: Sequence[list[int]]) -> NDArray[np.float32]:
         """Hidden states of one batch, shape (n_texts, longest, dim)."""
         with telling_of_memory(self.identity.name, self._device, tokens), torch.inference_mode():
-            ids, mask = (one.to(self._device) for one in self._tokens.padded(tokens))
+            longest = self.max_tokens if self._keeps_padding else 1
+            padded = self._tokens.padded(tokens, at_least=longest)
+            ids, mask = (one.to(self._device) for one in padded)
             given = self._network(
                 ids, attention_mask=mask, output_hidden_states=self._read.needs_all
             )
@@ -95,6 +100,7 @@ def load_text_encoder(
     layer: str,
     max_tokens: int,
     batch_size: int | None = None,
+    keeps_padding: bool = False,
 ) -> TextEncoder:
     """The text encoder inside a checkpoint.
 
@@ -107,6 +113,7 @@ def load_text_encoder(
         layer: ``last``, ``weighted`` or a number.
         max_tokens: of a text; no more than the network takes.
         batch_size: most texts at once; None for a size that suits the device.
+        keeps_padding: see `emocli.models.encoders.load_encoder`.
 
     Raises:
         ModelError: the checkpoint or its tokenizer is incomplete, or it has no such layer.
@@ -123,6 +130,7 @@ def load_text_encoder(
     settings = (
         ("dtype", str(dtype).removeprefix("torch.")),
         ("max_tokens", str(tokens.max_tokens)),
+        *((("padding", "kept"),) if keeps_padding else ()),
     )
     identity = EncoderIdentity(
         name=name,
@@ -133,4 +141,13 @@ def load_text_encoder(
         settings=settings,
         version=VERSION,
     )
-    return TextEncoder(identity, backbone, read, tokens, device, dtype, batch_size=batch_size)
+    return TextEncoder(
+        identity,
+        backbone,
+        read,
+        tokens,
+        device,
+        dtype,
+        batch_size=batch_size,
+        keeps_padding=keeps_padding,
+    )

@@ -68,9 +68,16 @@ class TextTokens:
             for count in counts
         ]
 
-    def padded(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Padded tokens and their mask, shape (n_texts, n_tokens), on the CPU."""
-        longest = max(1, *map(len, tokens))
+    def padded(
+        self, tokens: Sequence[Sequence[int]], *, at_least: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Padded tokens and their mask, shape (n_texts, n_tokens), on the CPU.
+
+        Args:
+            tokens: of each text.
+            at_least: positions to fill up.
+        """
+        longest = max(at_least, *map(len, tokens))
         ids = torch.full((len(tokens), longest), self.padding)
         mask = torch.zeros_like(ids)
         for place, own in enumerate(tokens):

@@ -27,8 +27,9 @@ class CrossModalConfig:
             classifiers' hidden layers.
         dropout: of attention weights and hidden layers, in training.
         neutral_head: whether a second classifier tells neutral from expressive (design ii).
-        masked: whether padding is left out; False gives the published form, in which padded frames
-            and padding tokens take part, so a result depends on the batch.
+        masked: whether the padding of a batch is left out; False gives the published form, in which
+            it takes part, so a result depends on the batch. Padding tokens of the published
+            features are the encoder's, see `emocli.models.encoders.load_encoder`.
         pooling_bias: whether the pooling adds a bias. It cancels in the softmax and is here for
             the published number of parameters.
         pooling_scaled: whether the pooling divides by the root of the number of channels, as the

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from emocli.errors import EmocliError, MissingText, RecipeError
+from emocli.labels import match_label
 from emocli.models.cross_modal import FlatNetwork
 from emocli.models.devices import choose_device
 from emocli.models.encoders import BUILTIN, FACODEC, FACODEC_FILE, SHORT_NAMES, load_encoder
@@ -35,10 +36,9 @@ from emocli.pipeline.model_folder import WORK, claim_folder, release_folder
 from emocli.pipeline.progress import ProgressCallback
 from emocli.pipeline.texts import find_text
 from emocli.pipeline.train import default_cache
-from emocli.pipeline.tuning import choose_precision
+from emocli.pipeline.tuning import choose_precision, read_labelled
 from emocli.splits import stratified_folds
 from emocli.table import PredictionTable, listing
-from emocli.table_io import read_table
 from emocli.training.crossmodal import (
     NEUTRAL,
     CrossModalRecipe,
@@ -108,7 +108,7 @@ class Trained:
 def prepare_crossmodal(
     content: Mapping[str, Any],
     name: str,
-    data: str,
+    data: str | Sequence[str],
     *,
     settings: Sequence[str] = (),
     device: str = "auto",
@@ -121,8 +121,8 @@ def prepare_crossmodal(
     Args:
         content: of the recipe.
         name: what to call the recipe in an error.
-        data: path of a table. What is said is in its column ``text``, or in ``name.txt`` beside
-            ``name.wav``.
+        data: path of a table, or of several. What is said is in its column ``text``, or in
+            ``name.txt`` beside ``name.wav``.
         settings: ``key=value``, instead of what the recipe says.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` for what the recipe says, ``fp32``, ``bf16`` or ``fp16``.
@@ -135,19 +135,20 @@ def prepare_crossmodal(
     """
     whole = with_settings(content, settings, name)
     recipe = parse_crossmodal_recipe(whole, name)
-    table = read_table(data)
-    if recipe.modality == "text":
+    table, shown = read_labelled(data)
+    if recipe.reads_texts:
         table = with_texts(table)
-    examples = read_examples(table, data, recipe)
-    if any(one.has_neutral_head for one in recipe.networks) and NEUTRAL not in examples.names:
+    examples = read_examples(table, shown, recipe)
+    has_neutral = match_label(NEUTRAL, examples.names) in examples.names
+    if any(one.has_neutral_head for one in recipe.networks) and not has_neutral:
         raise RecipeError(
-            f"{data}: no emotion {NEUTRAL}, expected some for design ii, which tells {NEUTRAL} "
+            f"{shown}: no emotion {NEUTRAL}, expected some for design ii, which tells {NEUTRAL} "
             f"from expressive. Use design i."
         )
     place = choose_device(device)
     precision = choose_precision(dtype, recipe.precision, place)
     features = cache or default_cache() / "sequences"
-    return Prepared(recipe, whole, examples, data, place, precision, features, offline)
+    return Prepared(recipe, whole, examples, shown, place, precision, features, offline)
 
 
 def with_texts(table: PredictionTable) -> PredictionTable:
@@ -284,6 +285,7 @@ def extract_features(prepared: Prepared, progress: Progress | None) -> dict[Sour
             source.encoder,
             layer="auto" if is_single else recipe.layer,
             max_tokens=recipe.max_tokens,
+            keeps_padding=recipe.keeps_padding,
             device=str(prepared.device),
             offline=prepared.offline,
         )
@@ -291,6 +293,7 @@ def extract_features(prepared: Prepared, progress: Progress | None) -> dict[Sour
             "encoder": _lasting(source.encoder),
             "layer": encoder.identity.layer,
             "max_tokens": recipe.max_tokens,
+            "keeps_padding": recipe.keeps_padding,
         }
         is_text = encoder.identity.modality == "text"
         if is_text != (source.group == "text"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emocli.fusion.features import POSTERIORS, Input
+from emocli.fusion.features import Input
 from emocli.fusion.stacking import Stacking, fit_stacking
 from emocli.fusion.storage import dump_fuser
 from emocli.metrics.registry import title
@@ -24,7 +24,14 @@ from emocli.models.encoders import content_hash
 from emocli.models.protocol import ModelCard
 from emocli.models.registry import MULTIMODAL, STACK_FILE
 from emocli.models.tunable import weights_of, write_folder
-from emocli.pipeline.crossmodal_tasks import Frames, Prepared, label_figures
+from emocli.pipeline.crossmodal_tasks import (
+    MOST_OF_LABEL,
+    N_BALANCED,
+    Frames,
+    Prepared,
+    balanced_macro_f1,
+    label_figures,
+)
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.scoring import prediction_row
 from emocli.pipeline.training_curves import write_curves
@@ -112,9 +119,14 @@ def write_stack(folder: Path, prepared: Prepared, outcomes: Sequence[Outcome]) -
         if not np.isnan(logits[0]).any():
             table = _table(prepared, part, cards, logits)
             write_table(table, str(folder / file), "csv")
-    posteriors = fuser.probs([stacked_block(outcome.dev) for outcome in outcomes])
+    kind = recipe.stack_features
+    posteriors = fuser.probs([stacked_block(outcome.dev, kind) for outcome in outcomes])
     truth = examples.targets[examples.parts["dev"]].astype(np.intp)
     figures = label_figures(truth, posteriors, len(examples.names))
+    balanced = [
+        balanced_macro_f1(truth, scores, len(examples.names))
+        for scores in (*(outcome.dev for outcome in outcomes), posteriors)
+    ]
     from hashlib import sha256
 
     config = {
@@ -125,7 +137,7 @@ def write_stack(folder: Path, prepared: Prepared, outcomes: Sequence[Outcome]) -
         "members": names,
         **_facts(prepared),
     }
-    card = _stack_card(prepared, outcomes, figures, fuser.n_fit)
+    card = _stack_card(prepared, outcomes, figures, balanced, fuser.n_fit)
     (folder / "README.md").write_text(card, "utf-8")
     partial = folder / "config.json.tmp"
     partial.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -141,10 +153,11 @@ def _grow(prepared: Prepared, outcomes: Sequence[Outcome], cards: Sequence[Model
     truth = examples.targets[places].astype(np.intp)
     speakers = [examples.speakers[index] for index in places]
     folds = stratified_folds(truth, speakers)
+    kind = recipe.stack_features
     blocks = [
-        stacked_block(outcome.dev if part == "dev" else outcome.train) for outcome in outcomes
+        stacked_block(outcome.dev if part == "dev" else outcome.train, kind) for outcome in outcomes
     ]
-    inputs = [Input(card.identifier, POSTERIORS, examples.names) for card in cards]
+    inputs = [Input(card.identifier, kind, examples.names) for card in cards]
     return fit_stacking(blocks, truth, examples.names, inputs, folds)[0]
 
 
@@ -200,15 +213,20 @@ def _network_card(name: str, prepared: Prepared, outcome: Outcome) -> str:
 
 
 def _stack_card(
-    prepared: Prepared, outcomes: Sequence[Outcome], figures: Mapping[str, float], n_fit: int
+    prepared: Prepared,
+    outcomes: Sequence[Outcome],
+    figures: Mapping[str, float],
+    balanced: Sequence[float],
+    n_fit: int,
 ) -> str:
     recipe = prepared.recipe
-    heads = [title(key) for key in figures]
+    heads = [*(title(key) for key in figures), "macro-F1, balanced"]
     rows = [["network", *heads], ["---"] * (len(heads) + 1)]
-    for outcome in outcomes:
+    for outcome, even in zip(outcomes, balanced, strict=False):
         best = outcome.history.evaluations[outcome.history.best].figures
-        rows.append([outcome.network.name, *(f"{best[key]:.4f}" for key in figures)])
-    rows.append(["stack", *(f"{value:.4f}" for value in figures.values())])
+        own = [*(best[key] for key in figures), even]
+        rows.append([outcome.network.name, *(f"{value:.4f}" for value in own)])
+    rows.append(["stack", *(f"{value:.4f}" for value in (*figures.values(), balanced[-1]))])
     examples = prepared.examples
     unheard = told_apart([examples.speakers[index] for index in examples.parts["train"]])
     learned = {
@@ -221,9 +239,13 @@ def _stack_card(
         f"Networks: {', '.join(outcome.network.name for outcome in outcomes)}.",
         "",
         f"The forests were grown on {n_fit} utterances, as many of each label, with {learned}. "
-        f"Their posteriors stand for labels that are equally frequent.",
+        f"They see the networks' {'log ' * (recipe.stack_features != 'logits')}"
+        f"{recipe.stack_features}. Their posteriors stand for labels that are equally frequent.",
     ]
-    note = "The networks' epochs were chosen by these figures, the forests were not."
+    note = (
+        "The networks' epochs were chosen by these figures, the forests were not. Balanced is the "
+        f"mean over {N_BALANCED} draws of as many of each label, at most {MOST_OF_LABEL}."
+    )
     measured = [*(f"| {' | '.join(row)} |" for row in rows), "", note]
     return _card(recipe.name, prepared, said, measured)
 

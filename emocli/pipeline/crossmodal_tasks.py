@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from emocli.labels import match_label
 from emocli.metrics.classification import (
     accuracy,
+    balanced_draws,
     confusion,
     macro_f1,
+    support,
     unweighted_average_recall,
 )
 from emocli.models.cross_modal import FlatNetwork, averaged, padded, score_frames
@@ -22,13 +25,14 @@ from emocli.networks.cross_modal import CrossModalConfig
 from emocli.training.crossmodal import NEUTRAL, CrossModalRecipe, NetworkRecipe, Source
 from emocli.training.examples import Examples
 from emocli.training.fitting import Inputs
-from emocli.training.losses import class_weights
 from emocli.training.objectives import Categorical, Objective
 from emocli.training.samplers import make_sampler
 from emocli.training.sequences import SequenceStore
 
 IN_MEMORY_BYTES = 2 << 30
 """Frames of an encoder that are kept in memory once they were read, if all of them fit."""
+N_BALANCED, MOST_OF_LABEL = 100, 200
+"""Balanced samples, and utterances of each label in one."""
 CONSTANT = 1e-6
 """Values that deviate by less are not scaled."""
 
@@ -167,24 +171,18 @@ class CrossModalTask:
         self._frames = [frames[source] for source in recipe.sources(network)]
         labels = examples.targets[part.train].astype(np.intp)
         self.targets = torch.from_numpy(labels)
-        self.sampler = make_sampler(network.drawn, labels, examples.names, NEUTRAL)
+        neutral = match_label(NEUTRAL, examples.names)
+        self.sampler = make_sampler(network.drawn, labels, examples.names, neutral)
         has_margin = network.has_neutral_head
         self.objective: Objective = Categorical(
-            self._class_weights(recipe, labels),
-            neutral=examples.names.index(NEUTRAL) if has_margin else None,
+            self.sampler.weights(labels, len(examples.names), recipe.class_weights),
+            neutral=examples.names.index(neutral) if has_margin else None,
         )
         keys = " ".join(own.identity_key for own in self._frames)
         shown = part.train.tobytes().hex() + part.dev.tobytes().hex()
         held = (recipe.class_weights, recipe.dropout, recipe.masked, network.drawn, network.design,
-                recipe.standardize)  # fmt: skip
+                recipe.standardize, recipe.pooling_scaled)  # fmt: skip
         self.identity = f"{examples.identity} {keys} {shown} {held} {recipe.heads(network)}"
-
-    def _class_weights(self, recipe: CrossModalRecipe, labels: NDArray[np.intp]) -> Tensor:
-        n_labels = len(self._examples.names)
-        counts = np.bincount(labels, minlength=n_labels)
-        if not recipe.class_weights:
-            return torch.ones(n_labels)
-        return class_weights(np.maximum(counts, 1).tolist())
 
     def inputs(self, indices: NDArray[np.intp]) -> Inputs:
         """Padded frames of each encoder, then how many are valid."""
@@ -256,6 +254,23 @@ def label_figures(
     }
 
 
+def balanced_macro_f1(truth: NDArray[np.intp], scores: NDArray[np.float64], n_labels: int) -> float:
+    """Mean macro-F1 of samples in which all labels are equally frequent.
+
+    Source: arXiv 2505.20007, whose code draws 100 times 200 utterances of each label.
+
+    Args:
+        truth: label index of each utterance, shape (n_utterances,).
+        scores: shape (n_utterances, n_labels).
+        n_labels: how many labels there are.
+    """
+    counts = confusion(truth, scores.argmax(1), n_labels)
+    found = support(counts)
+    each = min(MOST_OF_LABEL, int(found[found > 0].min()))
+    drawn = balanced_draws(counts, N_BALANCED, each, np.random.default_rng(0))
+    return float(macro_f1(drawn).mean())
+
+
 def network_config(
     recipe: CrossModalRecipe, network: NetworkRecipe, dims: Sequence[int], n_labels: int
 ) -> CrossModalConfig:
@@ -275,6 +290,7 @@ def network_config(
         dropout=recipe.dropout,
         neutral_head=network.has_neutral_head,
         masked=recipe.masked,
+        pooling_scaled=recipe.pooling_scaled,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.errors import TableError
-from emocli.labels import canonical_label
+from emocli.labels import canonical_label, match_label, plain_label
 from emocli.metrics import text as transcripts
 from emocli.metrics.scores import Sample
 from emocli.table import DIMENSIONS, PredictionTable, listing
@@ -182,9 +182,10 @@ def _pair_model(
     shown = f"{names[0]} ({model})" if model else names[0]
     _check_acquaintance(predictions, truth, met.right, (shown, names[1]))
     _check_extra(predictions, met.right_only, how, (shown, names[1]))
-    emotions = true_emotions(truth, how.truth_column)
+    emotions = true_emotions(truth, how.truth_column, _labels_of(predictions))
     voted, shares = soft_truth(truth, how.truth_column)
-    chosen = np.isin(emotions, how.labels) if how.labels else np.ones(len(truth), dtype=bool)
+    wanted = [match_label(label, _labels_of(predictions)) for label in how.labels]
+    chosen = np.isin(emotions, wanted) if wanted else np.ones(len(truth), dtype=bool)
     abstained = chosen & _abstained(predictions, met.right)
     n_left_out = int(np.sum(~chosen))
     if not (abstained == chosen).all():  # where all were, there is something else to be told
@@ -250,20 +251,27 @@ def _check_truth(truth: PredictionTable, how: Pairing, name: str, *, its_own: bo
         )
 
 
-def true_emotions(truth: PredictionTable, column: str) -> NDArray[Any]:
-    """Canonical emotions of a truth table, shape (n_rows,); ``""`` where it names none.
+def _labels_of(predictions: PredictionTable) -> tuple[str, ...]:
+    """The labels that a table has posteriors of, else those that it names."""
+    named = dict.fromkeys(predictions.column("label").tolist())
+    return predictions.labels or tuple(label for label in named if label)
 
+
+def true_emotions(truth: PredictionTable, column: str, labels: Sequence[str] = ()) -> NDArray[Any]:
+    """Emotions of a truth table, shape (n_rows,); ``""`` where it names none.
+
+    They are in the words of ``labels`` where these mean the same, and canonical elsewhere.
     Without the column, the label that most annotators chose, where the truth has their votes.
     """
     emotions = np.full(len(truth), "", dtype=object)
     if column in truth:
-        known = {name: canonical_label(name) for name in set(truth[column].tolist()) if name}
-        emotions[:] = [known.get(name, "") for name in truth[column].tolist()]
+        known = {name: match_label(plain_label(name), labels) for name in {*truth[column].tolist()}}
+        emotions[:] = [known[name] for name in truth[column].tolist()]
         return emotions
-    labels, votes = soft_truth(truth, column)
+    names, votes = soft_truth(truth, column)
     voted = ~np.isnan(votes).any(axis=1)
-    if labels:
-        emotions[voted] = np.array(labels, dtype=object)[votes[voted].argmax(axis=1)]
+    if names:
+        emotions[voted] = np.array(names, dtype=object)[votes[voted].argmax(axis=1)]
     return emotions
 
 

@@ -20,13 +20,14 @@ from emocli.metrics.classification import accuracy, confusion, unweighted_averag
 from emocli.pipeline.model_folder import claim_folder, release_folder
 from emocli.posteriors import softmax
 from emocli.table import PredictionTable
-from emocli.table_io import read_table
+from emocli.table_io import read_table, read_tables
 from emocli.training.adaptation import fit_adaptation, write_adaptation
 from emocli.training.data import (
     Split,
     Utterance,
     cross_validation,
     final_split,
+    fit_to_tables,
     leave_corpus_out,
     read_utterances,
 )
@@ -60,7 +61,7 @@ def prepare(
     recipe_file: Path,
     *,
     settings: Sequence[str] = (),
-    data: Path | None = None,
+    data: Sequence[str] = (),
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Data:
@@ -69,7 +70,8 @@ def prepare(
     Args:
         recipe_file: TOML.
         settings: ``key=value``, instead of what the recipe says.
-        data: folder that tables are relative to; that of the recipe by default.
+        data: tables to train on instead of the recipe's; or a folder that the recipe's are relative
+            to, by default its own.
         cache: folder for features and checkpoints; `default_cache` by default.
         progress: what to tell.
 
@@ -79,11 +81,16 @@ def prepare(
         AudioError: a recording cannot be read.
     """
     content = with_settings(read_content(recipe_file), settings, str(recipe_file))
+    remarks: list[str] = []
+    base = Path(data[0]) if data else recipe_file.parent
+    if data and not base.is_dir():
+        given = {setting.partition("=")[0].strip() for setting in settings}
+        content, remarks = fit_to_tables(content, read_tables(data), given)
+        base = Path()
     recipe = parse_recipe(content, str(recipe_file))
     utterances: list[Utterance] = []
     for source in recipe.data:
-        table = read_table(str((data or recipe_file.parent) / source.table))
-        utterances += read_utterances(table, source, recipe)
+        utterances += read_utterances(read_table(str(base / source.table)), source, recipe)
     spoken = {one.label for one in utterances}
     if absent := [label for label in recipe.labels if label not in spoken]:
         raise RecipeError(
@@ -92,7 +99,7 @@ def prepare(
         )
     place = cache or default_cache()
     features = compute_features(utterances, recipe, place / "features", _samples, progress)
-    return Data(recipe, utterances, features, place / "runs")
+    return Data(recipe, utterances, features, place / "runs", tuple(remarks))
 
 
 def _samples(path: Path, sampling_rate: int) -> NDArray[np.float32]:

@@ -1,10 +1,11 @@
 """Fine-tune a pretrained encoder on a table of recordings or texts, and write it as a model."""
 
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,7 +26,8 @@ from emocli.pipeline.model_folder import WORK, claim_folder, release_folder
 from emocli.pipeline.training_curves import write_curves
 from emocli.pipeline.tuning_card import tuning_card
 from emocli.pipeline.tuning_tasks import Prepared, SpeechTask, TextTask
-from emocli.table_io import read_table
+from emocli.table import PredictionTable, listing
+from emocli.table_io import read_table, read_tables
 from emocli.training.examples import read_examples
 from emocli.training.fitting import HISTORY, fit
 from emocli.training.history import History
@@ -84,7 +86,7 @@ def is_tuning_recipe(path: Path) -> bool:
 
 def prepare_tuning(
     recipe_file: Path,
-    data: str,
+    data: str | Sequence[str],
     *,
     settings: Sequence[str] = (),
     device: str = "auto",
@@ -95,7 +97,7 @@ def prepare_tuning(
 
     Args:
         recipe_file: TOML.
-        data: path of a table.
+        data: path of a table, or of several.
         settings: ``key=value``, instead of what the recipe says.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` for what the recipe says, ``fp32``, ``bf16`` or ``fp16``.
@@ -108,7 +110,8 @@ def prepare_tuning(
     """
     content = with_settings(read_content(recipe_file), settings, str(recipe_file))
     recipe = parse_tuning_recipe(content, str(recipe_file))
-    examples = read_examples(read_table(data), data, recipe)
+    table, name = read_labelled(data)
+    examples = read_examples(table, name, recipe)
     _, checkpoint = open_checkpoint(recipe.encoder, offline=offline)
     found = modality_of(checkpoint)
     if found != recipe.modality:
@@ -118,7 +121,25 @@ def prepare_tuning(
         )
     place = choose_device(device)
     precision = choose_precision(dtype, recipe.precision, place)
-    return Prepared(recipe, content, examples, data, checkpoint, place, precision)
+    return Prepared(recipe, content, examples, name, checkpoint, place, precision)
+
+
+def read_labelled(data: str | Sequence[str]) -> tuple[PredictionTable, str]:
+    """One table, or the rows of several one below another, and what to call it.
+
+    Raises:
+        TableError: a table cannot be read, or two have a row for the same utterance.
+    """
+    paths = [data] if isinstance(data, str) else [*data]
+    if len(paths) == 1:
+        return read_table(paths[0]), paths[0]
+    found = [
+        replace(table, folder="").with_columns(
+            {"file": [os.path.join(table.folder, file) for file in table["file"]]}
+        )
+        for table in read_tables(paths).values()
+    ]
+    return PredictionTable.concat(found), listing(paths)
 
 
 def choose_precision(dtype: str, wanted: str, device: torch.device) -> str:

@@ -34,7 +34,6 @@ from emocli.models.tunable import (
 from emocli.pipeline.listening import Heard, read_beginning
 from emocli.training.examples import Examples
 from emocli.training.fitting import Inputs
-from emocli.training.losses import class_weights
 from emocli.training.objectives import Categorical, Dimensional, Objective
 from emocli.training.samplers import Sampler, make_sampler
 from emocli.training.tuning import PENALIZED, TuningRecipe
@@ -74,10 +73,10 @@ class Prepared:
     @property
     def weights(self) -> Tensor:
         """Weights of the labels in the loss."""
-        counts = self.examples.counts("train")
-        if not self.recipe.class_weights:
-            return torch.ones(len(counts))
-        return class_weights(counts.tolist())
+        labels = self.examples.targets[self.examples.parts["train"]].astype(np.intp)
+        names = self.examples.names
+        sampler = make_sampler(self.recipe.sampling, labels, names)
+        return sampler.weights(labels, len(names), self.recipe.class_weights)
 
 
 class _Task:

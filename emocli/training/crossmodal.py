@@ -7,7 +7,7 @@ from typing import Any
 from emocli.errors import RecipeError
 from emocli.training.fitting import FitOptions, GroupOptions
 from emocli.training.recipe import Rule, build, check_choices, check_labels, check_rules
-from emocli.training.samplers import SAMPLINGS
+from emocli.training.samplers import CLASS_WEIGHTS, SAMPLINGS
 from emocli.training.schedules import SCHEDULES
 
 RECIPE_KIND = "cross-modal"
@@ -20,6 +20,8 @@ STACK_ON = ("folds", "dev", "train")
 """What the forests learn from: outputs for speakers of the training data that the networks had not
 heard, outputs for the development set, or outputs for the training data itself, as the paper did.
 """
+STACK_FEATURES = ("logits", "posteriors")
+"""What the forests see of a network: its logits, as in the paper, or its log posteriors."""
 NEUTRAL = "neutral"
 
 
@@ -84,6 +86,8 @@ class CrossModalRecipe:
         labels: emotions in the order of the outputs; empty for those of the training data.
         layer: of all encoders but those that have only one; see `emocli features`.
         max_tokens: of a text, with those that mark its ends.
+        keeps_padding: of texts, whether the states of padding up to ``max_tokens`` are frames too,
+            as in the paper's features.
         mean_of: frames of recordings that are averaged, which makes sequences as many times
             shorter; 1 for the encoders' own. Encoders with less than ten frames a second keep
             theirs.
@@ -93,8 +97,11 @@ class CrossModalRecipe:
         hidden: units, see `emocli.networks.cross_modal.CrossModalConfig.n_hidden`.
         dropout: in training.
         prosody_heads: of the prosody's attention; all others have one.
-        masked: whether padding is left out.
-        class_weights: whether a class weighs ``N / (K n_c)``; else all weigh the same.
+        masked: whether padding of frames in a batch is left out.
+        pooling_scaled: whether the pooling divides by the root of the number of channels, as the
+            paper has it and its code has not.
+        class_weights: whether a class weighs ``N / (K n_c)``; else all weigh the same. ``drawn``
+            counts the utterances as they are drawn.
         epochs: of every network; 0 for its own.
         micro_batch: utterances that go through the network at once.
         accumulation: micro-batches of a step.
@@ -109,6 +116,7 @@ class CrossModalRecipe:
         patience: evaluations without a better one that end the training; 0 for no end.
         seed: of the first network; the next ones count on from it.
         stack_on: one of `STACK_ON`.
+        stack_features: one of `STACK_FEATURES`.
         folds: of the speakers, where the stack learns from folds.
         features: ``fp32`` or ``fp16``, of the frames on disk.
         dev_share: of the speakers for development, where the data have no column ``split``.
@@ -128,13 +136,15 @@ class CrossModalRecipe:
     labels: tuple[str, ...] = ()
     layer: str = "auto"
     max_tokens: int = 80
+    keeps_padding: bool = False
     mean_of: int = 1
     standardize: bool = False
     hidden: int = 512
     dropout: float = 0.5
     prosody_heads: int = 2
     masked: bool = True
-    class_weights: bool = True
+    pooling_scaled: bool = False
+    class_weights: bool | str = True
     epochs: int = 0
     micro_batch: int = 64
     accumulation: int = 1
@@ -149,6 +159,7 @@ class CrossModalRecipe:
     patience: int = 0
     seed: int = 7
     stack_on: str = "folds"
+    stack_features: str = "logits"
     folds: int = 5
     features: str = "fp32"
     dev_share: float = 0.2
@@ -164,8 +175,16 @@ class CrossModalRecipe:
 
     @property
     def modality(self) -> str:
-        """``text`` if some network reads texts, which the data then have to have."""
-        return "text" if any(one.text for one in self.networks) else "speech"
+        """``text`` if all networks read texts, so that rows without one are of no use.
+
+        Beside networks that only listen, a row without a text has an empty one, as at prediction.
+        """
+        return "text" if all(one.text for one in self.networks) else "speech"
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether some network reads texts."""
+        return any(one.text for one in self.networks)
 
     @property
     def is_stack(self) -> bool:
@@ -227,7 +246,7 @@ def single_recipes(stack: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         stack: content of the stack's recipe.
     """
     shared = {key: value for key, value in stack.items() if key not in ("networks", *GROUPS)}
-    for key in ("stack_on", "folds"):
+    for key in ("stack_on", "stack_features", "folds"):
         shared.pop(key, None)
     found = {}
     for network in stack["networks"]:
@@ -298,6 +317,8 @@ def _check_choices(recipe: CrossModalRecipe, name: str) -> None:
         "precision": ("fp32", "mixed"),
         "select": ("macro_f1", "uar", "accuracy"),
         "stack_on": STACK_ON,
+        "stack_features": STACK_FEATURES,
+        "class_weights": CLASS_WEIGHTS,
         "features": ("fp32", "fp16"),
     }
     check_choices(recipe, choices, name)

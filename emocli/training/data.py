@@ -1,17 +1,25 @@
 """Labelled utterances, and who of the speakers is held out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from emocli.errors import RecipeError
-from emocli.labels import stated_label
-from emocli.splits import folds_by_corpus, named
+from emocli.labels import match_label, plain_label
+from emocli.splits import folds_by_corpus, named, units
 from emocli.table import PredictionTable, listing
-from emocli.training.recipe import DataSource, Recipe
+from emocli.training.recipe import DataSource, MemberRecipe, Recipe
+
+NO_EMOTION = ("", "other", "unknown")
+"""Labels of rows on which nobody agreed; left out unless the recipe names them."""
+FIRST_LABELS = (
+    "angry", "sad", "happy", "surprised", "fearful", "disgust", "contempt", "neutral",
+)  # fmt: skip
+"""The order of the challenge's outputs; labels of the data that are none of these come after."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Utterance:
         file: as the table names it, with the table's folder within the data in front.
         path: where it is.
         corpus: name of its data source.
-        label: canonical.
+        label: of the recipe.
         speaker: as the table names them; the same name is the same person in all tables. ``""``
             where nobody is named.
     """
@@ -75,14 +83,15 @@ def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) 
     columns = (table.column(name) for name in names)
     found = []
     for file, label, speaker in zip(*columns, strict=True):
-        if stated_label(label) not in recipe.trained_labels:
+        meant = match_label(plain_label(label), recipe.trained_labels)
+        if meant not in recipe.trained_labels:
             continue
         found.append(
             Utterance(
                 file=(place / file).as_posix(),
                 path=Path(table.folder) / file,
                 corpus=source.name,
-                label=stated_label(label),
+                label=meant,
                 speaker=named(speaker),
             )
         )
@@ -92,6 +101,119 @@ def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) 
             f"expected some. Check label_column and labels."
         )
     return found
+
+
+def fit_to_tables(
+    content: Mapping[str, Any], tables: Mapping[str, PredictionTable], given: Collection[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """A recipe of the package for somebody's own tables.
+
+    Its labels are the words of the tables. What it says of the data that it was written for gives
+    way: auxiliary labels, licence, notes, and folds if there are fewer speakers.
+
+    Args:
+        content: of the recipe, with what was set.
+        tables: by their paths.
+        given: keys that were set, which stay.
+
+    Returns:
+        The content, and sentences for the user.
+
+    Raises:
+        RecipeError: the tables have no two emotions with two recordings each.
+    """
+    name = listing(tables)
+    wanted = {plain_label(label) for label in content["labels"]} if "labels" in given else None
+    rows, n_left_out = _own_rows(tables, wanted)
+    counts = Counter(label for label, _ in rows)
+    if len(counts) < 2:
+        found = f"all {len(rows)} rows are {next(iter(counts))}" if counts else "no row names one"
+        raise RecipeError(f"{name}: {found}, expected two emotions or more. Add recordings.")
+    if rare := [label for label, n in counts.items() if n < 2]:
+        raise RecipeError(
+            f"{name}: one recording of {listing(rare)}, expected two or more of each emotion. "
+            f"Add recordings, or name the labels to train on with --set 'labels=[...]'."
+        )
+    n_units = len({unit for _, unit in rows})
+    n_folds = min(int(content.get("split", {}).get("folds", 0)), n_units)
+    stems = [Path(path).stem or "table" for path in tables]
+    title = f"{content['name']}-{stems[0]}"
+    own = {
+        "name": title,
+        "output": title,
+        "data": [
+            {"name": stem if stems.count(stem) == 1 else path, "table": path}
+            for stem, path in zip(stems, tables, strict=True)
+        ],
+        "labels": list(label_order(counts)),
+        "members": [_for_few(member, len(rows)) for member in content["members"]],
+        "auxiliary_labels": [],
+        "temperature": "held-out" if n_folds >= 2 else 1.0,
+        "split": {"folds": n_folds if n_folds >= 2 else 0},
+        "licence": "",
+        "notes": "",
+        "description": f"{', '.join(label_order(counts))} from the voice, by the recipe of "
+        f"{content['name']}.",
+    }
+    changed = {**content, **{key: value for key, value in own.items() if key not in given}}
+    return changed, _remarks(rows, n_left_out, n_units)
+
+
+def _for_few(member: Mapping[str, Any], n_rows: int) -> dict[str, Any]:
+    """A member's recipe that shows few recordings less often in an epoch, which saves time."""
+    draws = int(member.get("utterances_per_epoch", MemberRecipe.utterances_per_epoch))
+    batch = int(member.get("batch_size", MemberRecipe.batch_size))
+    return {**member, "utterances_per_epoch": min(draws, max(8 * batch, 8 * n_rows))}
+
+
+def _own_rows(
+    tables: Mapping[str, PredictionTable], wanted: Collection[str] | None
+) -> tuple[list[tuple[str, str]], int]:
+    """Label and unit of each row that names an emotion, and how many do not."""
+    rows, n_left_out = [], 0
+    for path, table in tables.items():
+        if "emotion" not in table.columns:
+            raise RecipeError(
+                f"{path}: no column emotion among {listing(table.columns)}, expected file, "
+                f"emotion and maybe speaker. Rename the column."
+            )
+        speakers = [named(who) for who in table.column("speaker").tolist()]
+        for label, unit in zip(table.columns["emotion"], units(speakers), strict=True):
+            word = plain_label(label)
+            if word in NO_EMOTION if wanted is None else word not in wanted:
+                n_left_out += 1
+            else:
+                rows.append((word, f"{path}{unit}" if unit.startswith("\0") else unit))
+    return rows, n_left_out
+
+
+def _remarks(rows: Sequence[tuple[str, str]], n_left_out: int, n_units: int) -> list[str]:
+    said = []
+    if n_left_out:
+        said.append(f"{n_left_out} rows without an emotion to train on are left out.")
+    n_unnamed = sum("\0" in unit for _, unit in rows)
+    if n_units < 2:
+        said.append(
+            "All recordings are of one speaker, so nobody can be held out: the model is not "
+            "measured and its probabilities are not calibrated."
+        )
+    elif n_unnamed:
+        said.append(
+            f"No speaker is named for {n_unnamed} of {len(rows)} recordings: each of these is held "
+            f"out by itself, so figures flatter where somebody speaks in several."
+        )
+    return said
+
+
+def label_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels in the order of the outputs: those of the challenge, then by the alphabet."""
+
+    def rank(label: str) -> tuple[int, str]:
+        meant = match_label(label, FIRST_LABELS)
+        known = meant in FIRST_LABELS
+        return (FIRST_LABELS.index(meant) if known else len(FIRST_LABELS), label)
+
+    return tuple(sorted(set(labels), key=rank))
 
 
 def final_split(utterances: Sequence[Utterance], recipe: Recipe) -> Split:

@@ -11,16 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.errors import RecipeError
-from emocli.labels import canonical_labels, stated_label
+from emocli.labels import match_label, plain_label
 from emocli.splits import PARTS, held_out_units, named, part_named, units
 from emocli.table import PredictionTable, listing
-
-NO_EMOTION = ("", "other", "unknown")
-"""Labels of rows on which nobody agreed; left out unless the recipe names them."""
-FIRST_LABELS = (
-    "angry", "sad", "happy", "surprised", "fearful", "disgust", "contempt", "neutral",
-)  # fmt: skip
-"""The order of the challenge's outputs; labels of the data that are none of these come after."""
+from emocli.training.data import NO_EMOTION, label_order
 
 
 class DataRecipe(Protocol):
@@ -168,7 +162,7 @@ class _Truth:
     """What a table says is true of its rows.
 
     Attributes:
-        values: canonical labels, or numbers of shape (n_rows, n_dimensions).
+        values: labels, or numbers of shape (n_rows, n_dimensions).
         is_used: whether the recipe can use a row.
         left_out: rows that it cannot, by the reason.
     """
@@ -242,9 +236,10 @@ def _check_columns(table: PredictionTable, name: str, recipe: DataRecipe) -> Non
 
 
 def _labels(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth:
-    """Canonical labels."""
-    wanted = canonical_labels(recipe.labels)
-    labels = [stated_label(given) for given in table.columns["emotion"]]
+    """The table's words, or the recipe's labels where they mean the same."""
+    wanted = [plain_label(label) for label in recipe.labels]
+    words = [plain_label(given) for given in table.columns["emotion"]]
+    labels = [match_label(word, wanted) if wanted else word for word in words]
     used = [label in wanted if wanted else label not in NO_EMOTION for label in labels]
     reasons = Counter(
         f"emotion {label}" if label else "no emotion"
@@ -256,9 +251,8 @@ def _labels(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth:
 
 def _names(recipe: DataRecipe, labels: NDArray[Any]) -> tuple[str, ...]:
     if recipe.labels:
-        return canonical_labels(recipe.labels)
-    known = [label for label in FIRST_LABELS if label in labels]
-    return (*known, *sorted(set(labels) - set(known)))
+        return tuple(plain_label(label) for label in recipe.labels)
+    return label_order(labels.tolist())
 
 
 def _dimensions(table: PredictionTable, name: str, recipe: DataRecipe) -> _Truth:

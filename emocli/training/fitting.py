@@ -37,6 +37,9 @@ from emocli.training.states import read_state, write_state
 STATE, BEST, HISTORY = "state.pt", "best.safetensors", "history.csv"
 STEPS_BETWEEN_CHECKS = 50
 """On CUDA looking at a loss waits for the device, so that is not done at each step."""
+LOSS_OVER = ("step", "micro-batch")
+"""All utterances of a step, so that cutting it into micro-batches changes nothing; or each
+micro-batch by itself, the mean of which is the loss of the step, as the challenges' code has it."""
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Inputs = tuple[Tensor | None, ...]
@@ -106,6 +109,7 @@ class FitOptions:
         epochs: at most.
         micro_batch: utterances that go through the network at once.
         accumulation: micro-batches of a step.
+        loss_over: one of `LOSS_OVER`, what a mean or a concordance is computed over.
         schedule: one of `emocli.training.schedules.SCHEDULES`.
         warm_up: share of the steps in which the learning rate rises.
         final_rate: where the schedule ends, as a share of the learning rate.
@@ -126,6 +130,7 @@ class FitOptions:
     epochs: int
     micro_batch: int
     accumulation: int = 1
+    loss_over: str = "step"
     schedule: str = "constant"
     warm_up: float = 0.0
     final_rate: float = 0.0
@@ -301,8 +306,9 @@ class _Run:
         self.network.train()
         self._set_rates()
         targets = self._pinned([self.task.targets[torch.from_numpy(part)] for part in parts])
-        if self.task.objective.is_mean or len(parts) == 1:
-            loss = self._in_parts(batches, targets)
+        is_apart = self.options.loss_over == "micro-batch"
+        if is_apart or self.task.objective.is_mean or len(parts) == 1:
+            loss = self._in_parts(batches, targets, is_apart=is_apart)
         else:
             loss = self._together(batches, targets)
         penalty = self.task.objective.penalty(self.network)
@@ -319,10 +325,17 @@ class _Run:
         self.n_done += 1
         self.n_since += 1
 
-    def _in_parts(self, batches: Sequence[Inputs], targets: Sequence[Tensor]) -> Tensor:
-        """Gradients of a mean over the step, one micro-batch after the other; the loss."""
+    def _in_parts(
+        self, batches: Sequence[Inputs], targets: Sequence[Tensor], *, is_apart: bool
+    ) -> Tensor:
+        """Gradients of a mean over the step, one micro-batch after the other; the loss.
+
+        Apart, all micro-batches weigh the same; else each weighs what its utterances do.
+        """
         objective = self.task.objective
         weights = [objective.weights(part) for part in targets]
+        if is_apart:
+            weights = [[1.0] * len(own) for own in weights]
         # Where all weights of a step are 0, so are the terms.
         totals = [sum(own) or 1.0 for own in zip(*weights, strict=True)]
         step_loss = torch.zeros((), device=self.device)
@@ -473,6 +486,8 @@ class _Run:
         options = dataclasses.asdict(self.options)
         for name in INDIFFERENT:
             del options[name]
+        if options["loss_over"] == LOSS_OVER[0]:  # what states of earlier versions mean
+            del options["loss_over"]
         shapes = {name: list(values.shape) for name, values in self.network.state_dict().items()}
         content = json.dumps([options, self.task.identity, shapes], sort_keys=True)
         return sha256(content.encode()).hexdigest()[:16]

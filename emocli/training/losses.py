@@ -44,7 +44,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Ten
     return -(smooth * torch.log_softmax(logits, dim=1)).sum(1).mean()
 
 
-def class_weights(counts: Sequence[int]) -> Tensor:
+def class_weights(counts: Sequence[float]) -> Tensor:
     """Weights that give every label the same share of a loss, ``w_c = N / (K n_c)``.
 
     Args:
@@ -61,7 +61,7 @@ def class_weights(counts: Sequence[int]) -> Tensor:
     occurs = found > 0
     if not occurs.any():
         raise ValueError("no label has an utterance, expected at least one.")
-    weights = found.sum() / (occurs.sum() * found.clamp(min=1.0))
+    weights = found.sum() / (occurs.sum() * torch.where(occurs, found, 1.0))
     return torch.where(occurs, weights, 0.0).float()
 
 

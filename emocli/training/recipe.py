@@ -12,8 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from emocli.errors import LabelMismatch, RecipeError
-from emocli.labels import canonical_labels
+from emocli.errors import RecipeError
+from emocli.labels import plain_label
 from emocli.networks.functionals import VERSION as FUNCTIONALS_VERSION
 from emocli.networks.logmel import FrontEndConfig
 
@@ -353,7 +353,7 @@ def check_rules(rules: Iterable[Rule], name: str, *, separator: str = ": ") -> N
             )
 
 
-def check_choices(recipe: object, choices: Mapping[str, Collection[str]], name: str) -> None:
+def check_choices(recipe: object, choices: Mapping[str, Collection[object]], name: str) -> None:
     """Make sure that keys of a recipe have one of the values that there are.
 
     Raises:
@@ -361,19 +361,22 @@ def check_choices(recipe: object, choices: Mapping[str, Collection[str]], name: 
     """
     for key, allowed in choices.items():
         found = getattr(recipe, key)
-        check_rules([(found in allowed, key, repr(found), " or ".join(allowed))], name)
+        check_rules([(found in allowed, key, repr(found), " or ".join(map(str, allowed)))], name)
 
 
 def check_labels(labels: Sequence[str], name: str) -> tuple[str, ...]:
-    """The canonical names of a recipe's labels.
+    """A recipe's labels as words.
 
     Raises:
-        RecipeError: one is no emotion.
+        RecipeError: one is there twice.
     """
-    try:
-        return canonical_labels(labels)
-    except LabelMismatch as error:
-        raise RecipeError(f"{name}: {error}") from error
+    words = tuple(plain_label(label) for label in labels)
+    if twice := sorted({word for word in words if words.count(word) > 1}):
+        raise RecipeError(
+            f"{name}: labels has {', '.join(twice)} more than once, expected each once. Change "
+            f"the recipe."
+        )
+    return words
 
 
 def build(kind: Any, content: Any, place: str, name: str) -> Any:

@@ -45,12 +45,14 @@ class Data:
         utterances: what to do it with.
         features: of the utterances, in their order.
         work: folder for checkpoints and scores.
+        remarks: sentences for the user.
     """
 
     recipe: Recipe
     utterances: Sequence[Utterance]
     features: Features
     work: Path
+    remarks: tuple[str, ...] = ()
 
     def path(self, split: Split, member: int, suffix: str) -> Path:
         """A file of a member's run; its name changes with the recipe and with who is trained on."""

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from emocli.errors import RecipeError
+from emocli.training.losses import class_weights
 
 SAMPLINGS = ("shuffle", "class-balanced", "neutral-expressive")
 """All once in random order; with replacement, all classes alike; or half of them neutral."""
+
+
+CLASS_WEIGHTS = (True, False, "drawn")
+"""Weights by how frequent classes are in the data; none; or by how frequently they are drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +31,23 @@ class Sampler:
 
     n_draws: int
     shares: NDArray[np.float64] | None = None
+
+    def weights(self, labels: NDArray[np.intp], n_labels: int, kind: bool | str) -> Tensor:
+        """Weights of the labels in a loss.
+
+        Args:
+            labels: of the utterances, shape (n_utterances,).
+            n_labels: how many labels there are.
+            kind: one of `CLASS_WEIGHTS`.
+
+        Returns:
+            float32, shape (n_labels,).
+        """
+        if not kind:
+            return torch.ones(n_labels)
+        shares = self.shares if kind == "drawn" else None
+        counts = np.bincount(labels, None if shares is None else shares * len(labels), n_labels)
+        return class_weights(counts.tolist())
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Places of utterances, shape (n_draws,); the generator alone decides them."""

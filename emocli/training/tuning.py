@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emocli.training.fitting import FitOptions, GroupOptions
+from emocli.errors import RecipeError
+from emocli.training.fitting import LOSS_OVER, FitOptions, GroupOptions
 from emocli.training.objectives import CATEGORICAL_LOSSES
 from emocli.training.recipe import Rule, build, check_choices, check_labels, check_rules
-from emocli.training.samplers import SAMPLINGS
+from emocli.training.samplers import CLASS_WEIGHTS, SAMPLINGS
 from emocli.training.schedules import SCHEDULES
 
 RECIPE_KIND = "fine-tuning"
@@ -35,7 +36,8 @@ class TuningRecipe:
         dimensions: outputs where the loss is ``concordance``.
         dimension_range: lowest and highest value in the data; the model gives 0 to 1.
         focal_gamma: of the focal loss.
-        class_weights: whether a class weighs ``N / (K n_c)``; else all weigh the same.
+        class_weights: whether a class weighs ``N / (K n_c)``; else all weigh the same. ``drawn``
+            counts the utterances as they are drawn.
         sampling: one of `emocli.training.samplers.SAMPLINGS`.
         crop_seconds: only so much of a recording is heard, from its beginning; 0 for all.
         max_tokens: of a text, with those that mark its ends.
@@ -50,6 +52,7 @@ class TuningRecipe:
         epochs: at most.
         micro_batch: utterances that go through the network at once.
         accumulation: micro-batches of a step.
+        loss_over: one of `emocli.training.fitting.LOSS_OVER`.
         drop_last: leave out an epoch's last step if it is incomplete.
         learning_rate: of the encoder.
         pooling_rate: learning rate of the pooling.
@@ -82,7 +85,7 @@ class TuningRecipe:
     dimensions: tuple[str, ...] = DIMENSIONS
     dimension_range: tuple[float, ...] = (1.0, 7.0)
     focal_gamma: float = 2.0
-    class_weights: bool = True
+    class_weights: bool | str = True
     sampling: str = "shuffle"
     crop_seconds: float = 12.0
     max_tokens: int = 128
@@ -95,6 +98,7 @@ class TuningRecipe:
     epochs: int = 20
     micro_batch: int = 8
     accumulation: int = 4
+    loss_over: str = "step"
     drop_last: bool = False
     learning_rate: float = 1e-5
     pooling_rate: float = 1e-5
@@ -132,6 +136,7 @@ class TuningRecipe:
             epochs=self.epochs,
             micro_batch=self.micro_batch,
             accumulation=self.accumulation,
+            loss_over=self.loss_over,
             schedule=self.schedule,
             warm_up=self.warm_up,
             final_rate=self.final_rate,
@@ -178,6 +183,7 @@ def parse_tuning_recipe(content: Mapping[str, Any], name: str) -> TuningRecipe:
         RecipeError: a key is unknown, missing or of the wrong type, or has no sense.
     """
     recipe: TuningRecipe = build(TuningRecipe, content, "", name)
+    _check_outputs(recipe, content, name)
     losses = (*CATEGORICAL_LOSSES, CONCORDANCE)
     figures = (
         ("ccc", *(f"ccc_{one}" for one in recipe.dimensions))
@@ -189,7 +195,9 @@ def parse_tuning_recipe(content: Mapping[str, Any], name: str) -> TuningRecipe:
         "modality": ("speech", "text"),
         "loss": losses,
         "sampling": SAMPLINGS if not recipe.is_dimensional else ("shuffle",),
+        "class_weights": CLASS_WEIGHTS,
         "frozen": FROZEN,
+        "loss_over": LOSS_OVER,
         "schedule": SCHEDULES,
         "precision": PRECISIONS,
         "select": figures,
@@ -198,6 +206,18 @@ def parse_tuning_recipe(content: Mapping[str, Any], name: str) -> TuningRecipe:
     _check_numbers(recipe, name)
     check_labels(recipe.labels, name)
     return recipe
+
+
+def _check_outputs(recipe: TuningRecipe, content: Mapping[str, Any], name: str) -> None:
+    """Refuse labels for dimensions and dimensions for labels, which would be passed over."""
+    idle = ("labels",) if recipe.is_dimensional else ("dimensions", "dimension_range")
+    outputs = "dimensions" if recipe.is_dimensional else "labels"
+    for key in idle:
+        if key in content:
+            raise RecipeError(
+                f"{name}: {key} is set, and the loss {recipe.loss} is for {outputs}. Delete "
+                f"{key}, or change the loss."
+            )
 
 
 def _check_numbers(recipe: TuningRecipe, name: str) -> None:

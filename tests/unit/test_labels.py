@@ -113,3 +113,17 @@ def test_the_sentiment_map_needs_four_emotions():
         "The sentiment map needs the emotions angry, happy, neutral and sad, and neutral, sad is "
         "missing from angry, happy. Use a speech model that has all four."
     )
+
+
+def test_a_word_means_the_label_of_a_set_that_is_the_same_emotion():
+    assert labels.match_label("relaxed", ("calm", "sad")) == "calm"
+    assert labels.match_label("relaxed", ("calm", "relaxed")) == "relaxed"
+    assert labels.match_label("calm", ("sad", "relaxed")) == "relaxed"
+    assert labels.match_label("joy", ("sad", "angry")) == "happy"
+    assert labels.match_label("", ("sad",)) == ""
+
+
+def test_a_label_in_one_form_keeps_its_word():
+    assert [labels.spelled_label(name) for name in ("Ang", "joy", "Relaxed", "生气/angry")] == [
+        "angry", "joy", "relaxed", "angry",
+    ]  # fmt: skip

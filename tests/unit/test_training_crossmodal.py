@@ -91,7 +91,7 @@ NETWORK = "networks=[{name = 'n', speech = ['logmel'], text = ['words']%s}]"
         ("patience=-1", "r: a number is negative, expected 0 or more. Change the recipe."),
         ("labels=['angry']", "r: labels is ('angry',), expected two or more, or none for all. "
          "Change the recipe."),
-        ("labels=['angry', 'anger']", "r: "),
+        ("labels=['angry', 'Angry']", "r: "),
         (NETWORK % ", design = 'iii'", "r: network n: design is 'iii', expected i or ii. Change "
          "the recipe."),
         (NETWORK % ", sampling = 'none'", "r: network n: sampling is 'none', expected shuffle or "

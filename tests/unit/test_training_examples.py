@@ -45,7 +45,7 @@ def test_rows_become_utterances():
     )
     assert found.files == ("0.wav", "1.wav", "2.wav", "3.wav")
     assert [path.as_posix() for path in found.paths[:1]] == ["corpus/0.wav"]
-    assert found.names == ("angry", "sad")
+    assert found.names == ("anger", "sad")
     assert found.targets.tolist() == [0, 1, 1, 0]
     assert found.texts == ("x", "", "", "y")
     assert [found.parts[part].tolist() for part in ("train", "dev", "test")] == [[0, 1], [2, 3], []]
@@ -70,7 +70,7 @@ def test_the_recipe_may_name_labels_and_leave_others_out():
         "split": ["train"] * 5 + ["dev"] * 2,
     }
     found = read(columns, labels=["sad", "anger"])
-    assert found.names == ("sad", "angry")
+    assert found.names == ("sad", "anger")
     assert found.left_out == {"emotion happy": 1, "emotion other": 1, "no emotion": 1}
     assert found.files == ("0.wav", "1.wav", "5.wav", "6.wav")
     assert read(columns).left_out == {"emotion other": 1, "no emotion": 1}
@@ -245,10 +245,12 @@ def test_segments_keep_their_times():
          "sampling is 'best', expected shuffle or class-balanced or neutral-expressive"),
         ({"recipe": "other"}, "recipe is 'other', expected fine-tuning"),
         ({"labels": ["sad"]}, "labels is ('sad',), expected two or more, or none for all"),
-        ({"dimensions": ["joy"]},
+        ({"loss": "concordance", "select": "ccc", "dimensions": ["joy"]},
          "dimensions is joy, expected some of arousal, dominance, valence"),
-        ({"dimension_range": [7, 1]},
+        ({"loss": "concordance", "select": "ccc", "dimension_range": [7, 1]},
          "dimension_range is [7.0, 1.0], expected a low and a higher number"),
+        ({"loss_over": "epoch"}, "loss_over is 'epoch', expected step or micro-batch"),
+        ({"class_weights": "all"}, "class_weights is 'all', expected True or False or drawn"),
         ({"epochs": 0}, "epochs is 0, expected 1 or more"),
         ({"micro_batch": 0}, "micro_batch is 0, expected 1 or more"),
         ({"accumulation": 0}, "accumulation is 0, expected 1 or more"),
@@ -272,6 +274,16 @@ def test_a_recipe_without_sense_is_an_error(changes, sentence):
     assert str(caught.value) == f"r.toml: {sentence}. Change the recipe."
 
 
-def test_labels_that_mean_the_same_are_an_error():
-    with pytest.raises(RecipeError, match=r"^r\.toml: Labels anger, angry mean the same"):
-        recipe(labels=["anger", "angry"])
+def test_labels_that_are_there_twice_are_an_error():
+    with pytest.raises(RecipeError, match=r"^r\.toml: labels has angry more than once"):
+        recipe(labels=["Angry", "angry", "sad"])
+
+
+def test_the_words_of_the_table_stay():
+    words = ["Relaxed", "calm", "Joy", "relaxed", "calm", "joy"]
+    columns = {"emotion": words, "speaker": list("aaabbb"), "split": ["train"] * 3 + ["dev"] * 3}
+    found = read(columns)
+    assert found.names == ("joy", "calm", "relaxed")
+    assert found.targets.tolist() == [2, 1, 0, 2, 1, 0]
+    named = read(columns, labels=["happy", "calm"])
+    assert (named.names, named.targets.tolist()) == (("happy", "calm"), [1, 1, 0, 1, 1, 0])

@@ -23,9 +23,9 @@ def refusal(**changes):
     return str(caught.value)
 
 
-def test_a_minimal_recipe_has_defaults_and_canonical_labels():
+def test_a_minimal_recipe_has_defaults_and_its_own_labels():
     recipe = parse_recipe(content(auxiliary_labels=["fear"]), "r.toml")
-    assert recipe.trained_labels == ("angry", "sad", "fearful")
+    assert recipe.trained_labels == ("anger", "sadness", "fear")
     assert recipe.members[0].epochs == 14
     assert (recipe.split.folds, recipe.augmentation.copies, recipe.temperature) == (0, 0, 1.0)
 
@@ -94,9 +94,8 @@ def test_fingerprints_change_with_what_decides_the_weights():
         ({"seed": "x"}, "r.toml: seed is 'x' (str), expected int. Correct it."),
         ({"labels": "angry"}, "r.toml: labels is 'angry' (str), expected a list. Correct it."),
         ({"split": 3}, "r.toml: split is 3 (int), expected a table. Correct it."),
-        ({"labels": ["anger", "angry"]},
-         "r.toml: Labels anger, angry mean the same (angry), expected one name for each emotion. "
-         "Rename one of them in the model's configuration."),
+        ({"labels": ["angry", "Angry"]},
+         "r.toml: labels has angry more than once, expected each once. Change the recipe."),
     ],
 )  # fmt: skip
 def test_refusals(changes, sentence):
