@@ -20,8 +20,9 @@ STACK_ON = ("folds", "dev", "train")
 """What the forests learn from: outputs for speakers of the training data that the networks had not
 heard, outputs for the development set, or outputs for the training data itself, as the paper did.
 """
-STACK_FEATURES = ("logits", "posteriors")
-"""What the forests see of a network: its logits, as in the paper, or its log posteriors."""
+STACK_FEATURES = ("posteriors", "logits")
+"""What the forests see of a network: its log posteriors, which tables hold too, so that the forests
+serve `emocli fuse`; or its logits, as in the paper."""
 NEUTRAL = "neutral"
 
 
@@ -159,7 +160,7 @@ class CrossModalRecipe:
     patience: int = 0
     seed: int = 7
     stack_on: str = "folds"
-    stack_features: str = "logits"
+    stack_features: str = "posteriors"
     folds: int = 5
     features: str = "fp32"
     dev_share: float = 0.2
