@@ -368,7 +368,8 @@ def _load_network(checkpoint: Checkpoint, device: str, encoders: Encoders) -> Cr
             f"and encoders. Copy the folder again, or train again."
         )
     facts = [{**one.values, "encoder": one.text("encoder"), "layer": one.text("layer"),
-              "max_tokens": one.count("max_tokens")} for one in inputs]  # fmt: skip
+              "max_tokens": one.count("max_tokens"),
+              "keeps_padding": one.flag("keeps_padding", False)} for one in inputs]  # fmt: skip
     expected = skeleton_shapes(checkpoint, lambda: FlatNetwork(shape))
     names = match_names(checkpoint.name, checkpoint.shapes, expected)
     loaded = [encoders.load(one, checkpoint.name) for one in facts]
