@@ -232,12 +232,13 @@ def _read_lines(content: bytes, keys: set[str], server: Server) -> dict[str, Ans
             continue
         if key in keys:
             error = result.get("error") or (body or {}).get("error") or {}
-            answers[key] = read_completion(body) if status == 200 else _failed(error, server)
+            found = read_completion(body) if status == 200 else _failed(error)
+            answers[key] = replace(found, why=server.without_key(found.why))
     return answers
 
 
-def _failed(error: Mapping[str, Any], server: Server) -> Answer:
-    why = server.without_key(str(error.get("message") or "no reason given"))
+def _failed(error: Mapping[str, Any]) -> Answer:
+    why = str(error.get("message") or "no reason given")
     refused = "content_filter" in str(error.get("code"))
     return Answer(Ending.REFUSED if refused else Ending.FAILED, why=why)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -44,6 +45,9 @@ class Question:
 CUT = "the reply was cut at the limit of --max-tokens"
 _REASONING = ("reasoning_content", "reasoning")
 """Where servers put what a model thinks. Some put the whole reply there if it never stops."""
+THOUGHTS_BEGIN = "<think>"
+"""Stands before a text that is reasoning alone."""
+_STREAM_LINE = "data:"
 
 
 class Ending(StrEnum):
@@ -76,57 +80,135 @@ class Answer:
         return self.ending in (Ending.ANSWERED, Ending.REFUSED)
 
 
+@dataclass(frozen=True)
+class ServerError:
+    """An error in the body of a reply.
+
+    Attributes:
+        message: in the server's words.
+        code: its code, ``""`` where it has none.
+        field: of the request that it is about, ``""`` where it does not say.
+    """
+
+    message: str
+    code: str = ""
+    field: str = ""
+
+    @property
+    def status(self) -> int | None:
+        """The code, where it is that of an HTTP error."""
+        return int(self.code) if re.fullmatch(r"[45]\d\d", self.code) else None
+
+
+def parse_body(text: str) -> Any:
+    """The JSON of a reply, also of one that came in the pieces of a stream.
+
+    Args:
+        text: body of the reply.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    bare = text.lstrip("\ufeff \t\r\n")
+    if not bare.startswith(_STREAM_LINE):
+        return json.loads(bare)
+    lines = [line.removeprefix(_STREAM_LINE).strip() for line in bare.splitlines()]
+    return _completion_of([json.loads(line) for line in lines if line.startswith("{")])
+
+
+def find_error(body: Any) -> ServerError | None:
+    """The error that a server sends in place of a completion; None for anything else.
+
+    Args:
+        body: parsed JSON.
+    """
+    for place in (body, _first_choice(body)):
+        if not isinstance(place, Mapping):
+            continue
+        error = place.get("error") or (place if place.get("object") == "error" else None)
+        if isinstance(error, Mapping):
+            message = str(error.get("message") or json.dumps(error))
+            return ServerError(message, *(str(error.get(name) or "") for name in ("code", "param")))
+        if error:
+            return ServerError(str(error), str(place.get("code") or ""))
+    return None
+
+
 def read_completion(body: Any) -> Answer:
     """The answer in a chat completion, in whichever of its fields a server has put it.
 
     Args:
         body: parsed JSON.
     """
-    choices = body.get("choices") if isinstance(body, Mapping) else None
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    if error := find_error(body):
+        return Answer(Ending.FAILED, why=error.message)
+    choice = _first_choice(body)
     if not isinstance(choice, Mapping):
         return Answer(Ending.BROKEN, why="the reply has no choices")
     message = choice.get("message", {"content": choice.get("text")})
     if not isinstance(message, Mapping):
         return Answer(Ending.BROKEN, why="the reply has no message")
-    if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-        return Answer(Ending.REFUSED, why="the model refused")
+    refusal = message.get("refusal") or _joined(message.get("content"), "refusal")
+    if refusal or choice.get("finish_reason") == "content_filter":
+        return Answer(Ending.REFUSED, why=f"the model refused{f': {refusal}' if refusal else ''}")
     is_cut = choice.get("finish_reason") in ("length", "max_tokens")
     return Answer(Ending.ANSWERED, _text_of(message), CUT if is_cut else "")
 
 
+def _first_choice(body: Any) -> Any:
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
 def _text_of(message: Mapping[str, Any]) -> str:
     """The text of a message: its content, the one call of a tool, or else its reasoning."""
-    for found in (message.get("content"), _call(message), *map(message.get, _REASONING)):
-        text = _joined(found)
-        if text.strip():
-            return text
-    return ""
+    for found in (_joined(message.get("content")), _call(message)):
+        if found.strip():
+            return found
+    thoughts = (_joined(message.get(name)) for name in _REASONING)
+    return next((THOUGHTS_BEGIN + found for found in thoughts if found.strip()), "")
 
 
-def _joined(content: Any) -> str:
-    """Content that is a text, or a list of parts of which some are texts."""
+def _joined(content: Any, name: str = "text") -> str:
+    """Content that is a text, or a list of parts of which some are texts and no thoughts."""
+    if isinstance(content, str):
+        return content if name == "text" else ""
     parts = content if isinstance(content, list) else [content]
-    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
-    return "".join(text for text in texts if isinstance(text, str))
+    found = [
+        part.get(name) for part in parts if isinstance(part, Mapping) and not _is_thought(part)
+    ]
+    return "".join(text for text in found if isinstance(text, str))
 
 
-def _call(message: Mapping[str, Any]) -> Any:
-    """What the only tool call of a message passes on; None where there is not one."""
+def _is_thought(part: Mapping[str, Any]) -> bool:
+    return str(part.get("type")).startswith(("think", "reason"))
+
+
+def _call(message: Mapping[str, Any]) -> str:
+    """What the only tool call of a message passes on; ``""`` where there is not one."""
     calls = message.get("tool_calls")
     call = calls[0] if isinstance(calls, list) and len(calls) == 1 else None
-    function = call.get("function") if isinstance(call, Mapping) else None
-    return function.get("arguments") if isinstance(function, Mapping) else None
+    function = call.get("function") if isinstance(call, Mapping) else message.get("function_call")
+    passed = function.get("arguments") if isinstance(function, Mapping) else None
+    if isinstance(passed, Mapping):  # Ollama does not write them as a text
+        return json.dumps(passed)
+    return passed if isinstance(passed, str) else ""
 
 
-def complaint_in(body: Any) -> str | None:
-    """The words of an error that a server sends in place of a completion; None for anything else.
-
-    Args:
-        body: parsed JSON.
-    """
-    error = body.get("error") if isinstance(body, Mapping) else None
-    if not error or body.get("choices"):
-        return None
-    said = error.get("message") if isinstance(error, Mapping) else error
-    return str(said or json.dumps(error))
+def _completion_of(pieces: Sequence[Mapping[str, Any]]) -> Any:
+    """A completion from the pieces of a stream; of a piece with an error, the piece."""
+    texts: dict[str, list[str]] = {}
+    ending = None
+    for piece in pieces:
+        if find_error(piece):
+            return piece
+        choice = _first_choice(piece)
+        if isinstance(choice, Mapping):
+            delta = choice.get("delta")
+            for name, text in (delta if isinstance(delta, Mapping) else {}).items():
+                if isinstance(text, str):
+                    texts.setdefault(name, []).append(text)
+            ending = choice.get("finish_reason") or ending
+    message = {name: "".join(found) for name, found in texts.items()}
+    return {"choices": [{"message": message, "finish_reason": ending}]}

@@ -2,7 +2,6 @@
 
 import asyncio
 import email.utils
-import json
 import random
 import re
 import time
@@ -12,7 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from emocli.chat.question import Answer, Ending, Question, complaint_in, read_completion
+from emocli.chat.question import (
+    Answer,
+    Ending,
+    Question,
+    ServerError,
+    find_error,
+    parse_body,
+    read_completion,
+)
 from emocli.errors import JudgeError, JudgeUnavailable, MissingDependency
 
 if TYPE_CHECKING:
@@ -30,12 +37,12 @@ LONGEST_ASKED_WAIT_SECONDS = 300.0
 """The longest that a server may make us wait before we try again."""
 _PASSING = (408, 409, 425, 429)
 _ABOUT_ROLES = re.compile(
-    r"system.{0,20}(role|message|prompt|instruction)|roles? must alternate", re.I
+    r"(system|developer).{0,20}(role|message|prompt|instruction)|roles? must alternate", re.I
 )
+_ABOUT_BOUNDS = re.compile(r"max_?length|minimum|maximum|keyword", re.IGNORECASE)
 _ABOUT_FORM = re.compile(
-    r"response_format|grammar|schema|guided|not implemented|unsupported", re.IGNORECASE
+    r"response.?format|grammar|json|schema|guided|not implemented|unsupported", re.IGNORECASE
 )
-"""What servers say that break over the form of a reply instead of refusing it."""
 FIRST_CONCURRENCY = 2
 """Questions at a time until replies show that the server keeps up with more."""
 _QUICK_SHARE = 0.25
@@ -43,6 +50,7 @@ _QUICK_SHARE = 0.25
 _NO_USE = {
     401: "does not accept the key",
     403: "does not let us in",
+    402: "says that nothing is left to spend",
     404: "knows no such model or address",
 }
 _LONGEST_SENTENCE = 200
@@ -85,19 +93,24 @@ Heard = Callable[[str, Answer], None]
 """Takes the key of a question and its answer."""
 
 
-def ask_all(questions: Sequence[Question], server: Server, heard: Heard) -> None:
+def ask_all(questions: Sequence[Question], server: Server, heard: Heard) -> list[str]:
     """Ask all questions and tell each answer as it comes.
+
+    What the server refuses is left out of the question, and of all that follow it.
 
     Args:
         questions: each once.
         server: where they go.
         heard: called with the key of a question and its answer.
 
+    Returns:
+        What was left out, such as ``"temperature"``.
+
     Raises:
         JudgeUnavailable: the server cannot be reached, refuses the key, or does not know the model.
         MissingDependency: the client is not installed.
     """
-    asyncio.run(_ask_all(questions, server, heard))
+    return asyncio.run(_ask_all(questions, server, heard))
 
 
 def import_openai() -> Any:
@@ -116,7 +129,7 @@ def import_openai() -> Any:
     return openai
 
 
-async def _ask_all(questions: Sequence[Question], server: Server, heard: Heard) -> None:
+async def _ask_all(questions: Sequence[Question], server: Server, heard: Heard) -> list[str]:
     openai = import_openai()
     client = openai.AsyncOpenAI(
         base_url=server.endpoint,
@@ -137,6 +150,7 @@ async def _ask_all(questions: Sequence[Question], server: Server, heard: Heard) 
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+    return conversation.shape.left_out(Shape(server.formats))
 
 
 @dataclass(frozen=True)
@@ -148,12 +162,14 @@ class Shape:
         length_field: name of the field that limits the reply.
         has_temperature: whether the temperature is sent.
         has_system: whether rules go into a message of the system's own, or before the user's.
+        has_bounds: whether the schema says how long and how large values may be.
     """
 
     formats: tuple[str, ...]
     length_field: str = "max_tokens"
     has_temperature: bool = True
     has_system: bool = True
+    has_bounds: bool = True
 
     def fields(self, question: Question) -> dict[str, Any]:
         """The body of a request."""
@@ -167,15 +183,20 @@ class Shape:
         if self.formats[0] == "json":
             body["response_format"] = {"type": "json_object"}
         if self.formats[0] == "schema":
-            named = {"name": "review", "strict": True, "schema": question.schema}
+            schema = question.schema if self.has_bounds else _unbounded(question.schema)
+            named = {"name": "review", "strict": True, "schema": schema}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         return body
 
-    def simpler(self, complaint: str) -> "Shape | None":
+    def simpler(self, complaint: str, *, is_about_form: bool = True) -> "Shape | None":
         """Another spelling after a server refused this one; None if there is none.
 
         What the server complains about goes first. A complaint about nothing in particular is
         taken to be about the form of the reply, which fewest servers know.
+
+        Args:
+            complaint: the server's words.
+            is_about_form: whether the form of the reply may be to blame.
         """
         if "max_completion_tokens" in complaint and self.length_field == "max_tokens":
             return replace(self, length_field="max_completion_tokens")
@@ -183,9 +204,22 @@ class Shape:
             return replace(self, has_temperature=False)
         if self.has_system and _ABOUT_ROLES.search(complaint):
             return replace(self, has_system=False)
-        if len(self.formats) > 1:
+        if self.has_bounds and self.formats[0] == "schema" and _ABOUT_BOUNDS.search(complaint):
+            return replace(self, has_bounds=False)
+        if is_about_form and len(self.formats) > 1:
             return replace(self, formats=self.formats[1:])
         return None
+
+    def left_out(self, first: "Shape") -> list[str]:
+        """What requests lack, in words, that they had in the first shape."""
+        told = {
+            "temperature": first.has_temperature and not self.has_temperature,
+            "system role": first.has_system and not self.has_system,
+            "bounds in the schema": first.has_bounds and not self.has_bounds,
+            "schema": "schema" in first.formats and "schema" not in self.formats,
+            "JSON mode": "json" in first.formats and "json" not in self.formats,
+        }
+        return [what for what, is_missing in told.items() if is_missing]
 
     def _messages(self, question: Question) -> list[Mapping[str, str]]:
         """The messages, those of the system put before the user's if it takes none."""
@@ -197,13 +231,23 @@ class Shape:
         return [first, *others[1:]]
 
 
+def _unbounded(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema without the bounds of its fields."""
+    bounds = ("minimum", "maximum", "maxLength")
+    fields = {
+        name: {key: value for key, value in field.items() if key not in bounds}
+        for name, field in schema["properties"].items()
+    }
+    return {**schema, "properties": fields}
+
+
 class _Conversation:
     """What workers share: how the server likes its requests, and how it has been doing."""
 
     def __init__(self, client: "openai.AsyncOpenAI", server: Server) -> None:
         self._client = client
         self._server = server
-        self._shape = Shape(server.formats)
+        self.shape = Shape(server.formats)
         self._free_at = 0.0
         self._pace = _Pace(server.concurrency)
         self._n_answered = 0
@@ -231,14 +275,15 @@ class _Conversation:
 
     async def _ask(self, question: Question) -> Answer:
         """The answer to one question, after as many attempts as it takes and may take."""
-        shape, n_failed = self._shape, 0
+        shape, n_failed = self.shape, 0
         while True:
             await self._wait_for_turn()
             found = await self._attempt(question, shape)
             if isinstance(found, Answer):
-                self._shape = shape
+                if found.ending is not Ending.BROKEN:
+                    self.shape = shape
                 return found
-            simpler = shape.simpler(found.why) if found.is_about_form else None
+            simpler = shape.simpler(found.complaint, is_about_form=found.is_about_form)
             if simpler is not None:
                 shape = simpler
                 continue
@@ -254,35 +299,39 @@ class _Conversation:
         async with self._pace.turn() as n_at_once:
             begun = time.monotonic()
             try:
-                body = await self._body(shape.fields(question))
+                reply = await self._reply(shape.fields(question))
             except (TimeoutError, openai.APITimeoutError):
                 n_at_once = self._pace.slow_down(n_at_once)
                 why = f"no answer within the {self._server.timeout_seconds:g} s of --timeout"
                 alone = Answer(Ending.LATE, why=why) if n_at_once == 1 else None
                 return _Trouble(why, answer=alone, is_our_haste=True)
-            except (openai.APIStatusError, openai.APIConnectionError) as error:
-                return self._read(error)
+            except openai.APIConnectionError as error:
+                return _Trouble(f"no connection ({type(error.__cause__ or error).__name__})")
+            except openai.APIStatusError as error:
+                told = ServerError(complaint(error), str(error.code or ""), str(error.param or ""))
+                return self._trouble(error.status_code, told, error.response.headers)
             if time.monotonic() - begun < _QUICK_SHARE * self._server.timeout_seconds:
                 self._pace.speed_up()
-        said = complaint_in(body)
-        if said is not None:
-            return _Trouble(f"an error instead of a reply: {self._server.without_key(said)}")
-        if body is None:
-            return Answer(Ending.BROKEN, why="the reply is no JSON")
-        return read_completion(body)
+        return self._read(reply.text, reply.headers)
 
-    async def _body(self, fields: Mapping[str, Any]) -> Any:
-        """The JSON of a reply, None if it is none."""
+    async def _reply(self, fields: Mapping[str, Any]) -> Any:
         create: Callable[..., Awaitable[Any]] = (
             self._client.chat.completions.with_raw_response.create
         )
         # The client's own time-out starts afresh with every byte of a server that trickles.
         async with asyncio.timeout(self._server.timeout_seconds):
-            reply = await create(**fields)
+            return await create(**fields)
+
+    def _read(self, text: str, headers: Any) -> "Answer | _Trouble":
+        """The answer in a reply of status 200, or the trouble that it tells of."""
         try:
-            return json.loads(reply.text)
-        except (ValueError, RecursionError):
-            return None
+            body = parse_body(text)
+        except (ValueError, RecursionError):  # the page of a gateway, or half a reply
+            return _Trouble(f"the reply is no JSON: {self._server.without_key(text) or '(empty)'}")
+        if error := find_error(body):
+            return self._trouble(error.status, error, headers)
+        found = read_completion(body)
+        return replace(found, why=self._server.without_key(found.why))
 
     async def _wait_for_turn(self) -> None:
         while (left := self._free_at - time.monotonic()) > 0:
@@ -296,30 +345,36 @@ class _Conversation:
             wait = min(trouble.wait_seconds, LONGEST_ASKED_WAIT_SECONDS)
         self._free_at = max(self._free_at, time.monotonic() + wait)
 
-    def _read(self, error: Any) -> "_Trouble":
-        """What an error of the client means for a question.
+    def _trouble(self, status: int | None, error: ServerError, headers: Any) -> "_Trouble":
+        """What an error of the server means for a question.
+
+        Args:
+            status: of HTTP; None for an error without one in a reply of status 200.
+            error: what the server says.
+            headers: of the reply.
 
         Raises:
             JudgeUnavailable: it means that no question will be answered.
         """
-        status = getattr(error, "status_code", None)
-        if status is None:
-            return _Trouble(f"no connection ({type(error.__cause__ or error).__name__})")
-        code = str(getattr(error, "code", None) or "")
-        if status in _NO_USE:
-            raise unavailable(self._server, _NO_USE[status])
-        if code == "insufficient_quota":
+        told = self._server.without_key(error.message)
+        why = f"status {status}: {told}" if status else f"an error instead of a reply: {told}"
+        complaint = f"{error.message} {error.field}"
+        is_about_form = _ABOUT_FORM.search(complaint) is not None
+        if error.code == "insufficient_quota":
             raise unavailable(self._server, "says that nothing is left to spend")
-        why = f"status {status}: {self._server.without_key(complaint(error))}"
-        if status in _PASSING or status >= 500:
+        if status in _NO_USE and not (status == 404 and is_about_form):
+            raise unavailable(self._server, _NO_USE[status])
+        if status in _PASSING:
+            return _Trouble(why, wait_seconds=asked_wait(headers))
+        if status is None or status >= 500:
+            wait = asked_wait(headers)
             return _Trouble(
-                why,
-                wait_seconds=asked_wait(error.response.headers),
-                is_about_form=status >= 500 and bool(_ABOUT_FORM.search(why)),
+                why, wait_seconds=wait, complaint=complaint, is_about_form=is_about_form
             )
-        if "content_filter" in code or "content_policy" in code:
+        if "content_filter" in error.code or "content_policy" in error.code:
             return _Trouble(why, answer=Answer(Ending.REFUSED, why=why))
-        return _Trouble(why, answer=Answer(Ending.FAILED, why=why), is_about_form=True)
+        failed = Answer(Ending.FAILED, why=why)
+        return _Trouble(why, answer=failed, complaint=complaint, is_about_form=True)
 
 
 @dataclass(frozen=True)
@@ -330,13 +385,15 @@ class _Trouble:
         why: in words.
         answer: what that makes of the question; None if it may be asked again.
         wait_seconds: how long the server wants to be left alone.
-        is_about_form: whether another spelling of the request might do.
+        complaint: all that the server says, where another spelling of the request might do.
+        is_about_form: whether the form of the reply may be to blame.
         is_our_haste: whether it came of asking too much at a time, so that no wait is needed.
     """
 
     why: str
     answer: Answer | None = None
     wait_seconds: float | None = None
+    complaint: str = ""
     is_about_form: bool = False
     is_our_haste: bool = False
 

@@ -4,6 +4,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -467,6 +468,8 @@ def _summarise(
     if changes:
         talk.show(changes_view(changes))
     _tell_reasons(reviews, talk)
+    if hearing.left_out:
+        talk.say(f"Asked without what the server refuses: {listing(hearing.left_out)}.")
     if truth is not None:
         thresholds = sorted({*THRESHOLDS, threshold})
         talk.show(sweep_view(sweep(reviews, truth, [math.inf, *thresholds]), threshold))
@@ -474,7 +477,7 @@ def _summarise(
 
 def _tell_reasons(reviews: Sequence[Review], talk: Talk) -> None:
     """The first few different reasons why there was no opinion."""
-    reasons = dict.fromkeys(one.reason for one in reviews if one.outcome in NO_OPINION)
-    reasons.pop("", None)
+    reasons = Counter(one.reason for one in reviews if one.outcome in NO_OPINION and one.reason)
     if reasons:
-        talk.say(f"Without an opinion: {listing(reasons)}.")
+        told = [reason if n == 1 else f"{reason} ({n} rows)" for reason, n in reasons.items()]
+        talk.say(f"Without an opinion: {listing(told)}.")

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -11,16 +11,33 @@ from typing import Any
 from emocli.judging.prompt import LONGEST_REASON
 
 _LONGEST_REPLY = 20_000
-"""Characters of a reply that are looked at; one that holds to the form has a few hundred."""
+"""Characters at the end of a reply that are looked at; an opinion has a few hundred."""
 _MOST_STARTS = 50
 """Opening braces of a reply at which an object is looked for."""
 _LONGEST_QUOTE = 60
 _THOUGHTS = re.compile(
     r"\A.*(?:</(?:think|thinking|thought|thoughts|reasoning|reflection|analysis)>"
-    r"|\[/THINK\]|<\|channel\|>final<\|message\|>)",
+    r"|\[/THINK\]|◁/think▷|<\|channel\|>final<\|message\|>)",
     re.DOTALL | re.IGNORECASE,
 )
 """What models think aloud. The opening tag may be part of the prompt and so not of the reply."""
+_THOUGHTS_BEGIN = re.compile(
+    r"<(?:think|thinking|thought|thoughts|reasoning|reflection|analysis)>"
+    r"|\[THINK\]|◁think▷|<\|channel\|>analysis",
+    re.IGNORECASE,
+)
+_AT_THE_END = re.compile(r"[\s`~*.)}\]]*(?:<[^<>]{1,20}>[\s`]*)*")
+"""What may stand behind an object that ends a reply: fences, brackets and marks."""
+_UNFINISHED = re.compile(r"\{\s*[\"']?label", re.IGNORECASE)
+_FLAT_OBJECT = re.compile(r"\{[^{}]*\}")
+_LOOSE = re.compile(
+    r"""(?P<text>"(?:[^"\\]|\\.)*")"""
+    r"|'(?P<single>(?:[^'\\]|\\.)*)'(?=\s*[:,}])"
+    r"|(?<=[{,])(?P<gap>\s*)(?P<name>[A-Za-z_]+)(?=\s*:)"
+    r"|,(?=\s*\})",
+    re.DOTALL,
+)
+"""Texts, and what JavaScript and Python write otherwise than JSON."""
 _PERCENT = re.compile(r"\d+(?:\.\d+)?\s*%")
 
 
@@ -65,9 +82,11 @@ class Opinion:
 def parse_reply(text: str, labels: Sequence[str]) -> Opinion | Unusable:
     """The opinion in a reply, or what is wrong with it.
 
-    The reply has to hold exactly one JSON object with a label. Thoughts before it, words and code
+    The reply has to hold exactly one JSON object with a label; quotation marks, names of fields
+    and a last comma may be those of Python or JavaScript. Thoughts before it, words and code
     fences around it and further fields of it are passed over. Nothing is guessed: a confidence of
-    85 is none (``"85%"`` and ``"0.85"`` are), and of two different objects neither counts.
+    85 is none (``"85%"`` and ``"0.85"`` are), of two different objects neither counts, nor does
+    one within thoughts that go on behind it.
 
     Args:
         text: of the reply.
@@ -109,33 +128,70 @@ def _review_in(text: str) -> dict[str, Any]:
     """The object of a reply that names a label."""
     if not text:
         raise _MalformedReply("the reply is empty")
-    if len(text) > _LONGEST_REPLY:
-        raise _MalformedReply(f"the reply is longer than {_LONGEST_REPLY:,} characters")
+    is_thought = _THOUGHTS_BEGIN.match(text) is not None
+    text = text[-_LONGEST_REPLY:]
     # A reason may well speak of <think>, so a reply that is one object is taken as it is.
-    whole = next(_objects(text), None) if text.startswith("{") and text.endswith("}") else None
-    bare = text if whole is not None else _THOUGHTS.sub("", text)
-    found = [one for one in _objects(bare) if "label" in one]
+    is_whole = text.startswith("{") and text.endswith("}") and bool(_objects(text))
+    bare = text if is_whole else _THOUGHTS.sub("", text)
+    found = _objects(bare) or _loose_objects(bare)
     if not found:
         raise _MalformedReply(f"the reply holds no JSON object with a label: {_quote(bare)}")
-    if any(one != found[0] for one in found[1:]):
+    fields, end = found[-1]
+    if _UNFINISHED.search(bare, end):
+        raise _MalformedReply("the reply holds a JSON object without an end")
+    if is_thought and bare == text and not _AT_THE_END.fullmatch(bare, end):
+        raise _MalformedReply("the reply holds nothing but thoughts")
+    if any(one != fields for one, _ in found):
         raise _MalformedReply(f"the reply holds {len(found)} different JSON objects")
-    return found[0]
+    return fields
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects in a text, none of them within another."""
-    decoder = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_no_number)
-    place = 0
+_Found = tuple[dict[str, Any], int]
+"""Fields of an object, and where it ends in a text."""
+
+
+def _objects(text: str) -> list[_Found]:
+    """JSON objects with a label in a text, none of them within another."""
+    found = []
+    place = text.find("{")
     for _ in range(_MOST_STARTS):
-        place = text.find("{", place)
         if place < 0:
-            return
+            break
+        behind = place + 1
         try:
-            found, place = decoder.raw_decode(text, place)
+            fields, end = _DECODER.raw_decode(text, place)
         except (ValueError, RecursionError):
-            place += 1
+            pass
+        else:
+            if "label" in fields:
+                found.append((fields, end))
+                behind = end
+        place = text.find("{", behind)
+    return found
+
+
+def _loose_objects(text: str) -> list[_Found]:
+    """The same for objects as Python or JavaScript writes them."""
+    found = []
+    for match in _FLAT_OBJECT.finditer(text):
+        try:
+            fields = _DECODER.decode(_LOOSE.sub(_as_json, match[0]))
+        except ValueError:
             continue
-        yield found
+        if "label" in fields:
+            found.append((fields, match.end()))
+    return found
+
+
+def _as_json(part: re.Match[str]) -> str:
+    """A part of a loose object in JSON; a comma before its end is nothing."""
+    if part["text"]:
+        return part["text"]
+    if part["name"]:
+        return f'{part["gap"]}"{part["name"]}"'
+    if part["single"] is None:
+        return ""
+    return '"' + part["single"].replace("\\'", "'").replace('"', '\\"') + '"'
 
 
 def _label(fields: dict[str, Any]) -> str:
@@ -169,8 +225,9 @@ def _quote(value: object) -> str:
     return repr(one_line(shown, _LONGEST_QUOTE))
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Fields of an object, with their names in small letters."""
+    found = {name.strip().casefold(): value for name, value in pairs}
     if len(found) < len(pairs):
         raise ValueError("a field is there twice")
     return found
@@ -178,3 +235,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number")
+
+
+# strict=False, as models write line breaks into reasons.
+_DECODER = json.JSONDecoder(object_pairs_hook=_fields, parse_constant=_no_number, strict=False)

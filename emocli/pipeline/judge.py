@@ -280,6 +280,7 @@ class Hearing:
         n_before: questions that an earlier run had an answer to.
         n_left: questions beyond the limit, that nobody was asked.
         n_open: questions on batches that have not ended.
+        left_out: of the requests, as the server refuses it.
     """
 
     kept: KeptAnswers
@@ -287,6 +288,7 @@ class Hearing:
     n_before: int = 0
     n_left: int = 0
     n_open: int = 0
+    left_out: Sequence[str] = ()
 
     def hear(self, key: str, answer: Answer) -> None:
         """Take an answer, and keep it if it was paid for."""
@@ -360,7 +362,7 @@ def hold(
 
     if asked:
         tally.report()
-        ask_all(asked, server, heard)
+        hearing.left_out = ask_all(asked, server, heard)
 
 
 def hold_in_batches(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,6 +85,13 @@ def outcomes(done):
 
 def cached(folder):
     return [p for p in (folder / "cache").rglob("*.json") if p.parent.name != "batches"]
+
+
+def stream(*texts):
+    """The body of a completion that comes in pieces."""
+    deltas = [{"delta": {"content": text}, "finish_reason": None} for text in texts]
+    pieces = [*({"choices": [one]} for one in deltas), {"choices": [], "usage": {}}]
+    return "".join(f"data: {json.dumps(one)}\n\n" for one in pieces).encode() + b"data: [DONE]\n\n"
 
 
 OPINION = '{"label": "sad", "confidence": 0.95, "reason": "slow"}'
@@ -196,14 +204,22 @@ def test_equal_questions_are_asked_once(folder, server):
         (completion(None), "malformed", "the reply is empty"),
         (ended(completion(""), "length"), "malformed", CUT),
         (ended(completion('{"label": "hap'), "length"), "malformed", CUT),
-        (completion(None, refusal="I cannot help with that."), "refused", "the model refused"),
+        (
+            completion(None, refusal="I cannot help with that."),
+            "refused",
+            "the model refused: I cannot help with that.",
+        ),
         (ended(completion(""), "content_filter"), "refused", "the model refused"),
         ({"choices": []}, "malformed", "the reply has no choices"),
         ({"choices": None}, "malformed", "the reply has no choices"),
         ({"choices": ["happy"]}, "malformed", "the reply has no choices"),
         ({"choices": [{"message": "happy"}]}, "malformed", "the reply has no message"),
-        ((200, b"<html>busy</html>", {}), "malformed", "the reply is no JSON"),
-        ((200, b'{"choices": [{"mess', {}), "malformed", "the reply is no JSON"),
+        (ended(completion(None, reasoning_content=f"{OPINION}? Or"), "length"), "malformed", CUT),
+        (
+            completion([{"type": "refusal", "refusal": "No."}]),
+            "refused",
+            "the model refused: No.",
+        ),
         (
             refusal(400, "filtered", code="content_filter"),
             "refused",
@@ -250,6 +266,12 @@ def test_some_replies_without_an_opinion_are_no_failure(folder, server):
         completion(None, tool_calls=[{"function": {"name": "review", "arguments": OPINION}}]),
         completion(f"The voice is slow.\n</think>\n\n{OPINION}"),
         {"choices": [{"index": 0, "text": OPINION, "finish_reason": "stop"}]},
+        {**completion(OPINION), "error": None},
+        completion(None, tool_calls=[{"function": {"arguments": json.loads(OPINION)}}]),
+        completion(None, function_call={"name": "review", "arguments": OPINION}),
+        completion([{"type": "thinking", "text": "{}"}, {"type": "text", "text": OPINION}]),
+        (200, b"\xef\xbb\xbf" + json.dumps(completion(OPINION)).encode(), {}),
+        (200, stream(OPINION[:20], OPINION[20:]), {"Content-Type": "text/event-stream"}),
         ended(completion(OPINION), "length"),
     ],
 )
@@ -261,23 +283,37 @@ def test_a_reply_is_found_wherever_the_server_puts_it(folder, server, answer):
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("answer", "said"),
     [
-        ({"message": "Provider returned error", "code": 429}, "Provider returned error"),
-        ("busy", "busy"),
-        ({"code": 7}, '{"code": 7}'),
+        ({"error": {"message": "rate limited", "code": 429}}, "status 429: rate limited"),
+        ({"error": "busy"}, "an error instead of a reply: busy"),
+        ({"error": {"code": 7}}, 'an error instead of a reply: {"code": 7}'),
+        ({"error": {"message": f"no {KEY}"}}, "an error instead of a reply: no [key]"),
+        ({"error": "busy", "code": 503}, "status 503: busy"),
+        ({"object": "error", "message": "busy"}, "an error instead of a reply: busy"),
+        ({"choices": [{"error": {"message": "busy", "code": 502}}]}, "status 502: busy"),
+        ((200, b'data: {"error": "busy"}\n\n', {}), "an error instead of a reply: busy"),
+        ((200, b"<html>\nbusy</html>", {}), "the reply is no JSON: <html> busy</html>"),
+        ((200, b'{"choices": [{"mess', {}), 'the reply is no JSON: {"choices": [{"mess'),
+        ((200, b"", {}), "the reply is no JSON: (empty)"),
     ],
 )
-def test_an_error_in_place_of_a_reply_is_asked_again(folder, server, error, said):
+def test_an_error_in_place_of_a_reply_is_asked_again(folder, server, answer, said):
     (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
-    replies = [{"error": error}, opinion()]
+    replies = [answer, opinion()]
     server.answer = lambda body: replies.pop(0)
     assert outcomes(run("one.csv", url=server.url)) == ["changed"]
-    server.answer = lambda body: {"error": error}
+    server.answer = lambda body: answer
     done = run("one.csv", "--retries", "1", "--cache", "new", url=server.url)
     assert done.exit_code == 4
-    assert f"gave no answer (an error instead of a reply: {said}), expected" in done.stderr
+    assert f"gave no answer ({said}), expected" in done.stderr
     assert len(server.asked) == 4
+
+
+def test_a_reason_that_rows_share_is_told_once(folder, server):
+    server.answer = lambda body: completion("")
+    done = run(many(folder, 12), url=server.url)
+    assert "Without an opinion: the reply is empty (12 rows).\n" in done.stderr
 
 
 REFUSALS = {
@@ -288,6 +324,19 @@ REFUSALS = {
     "grammar": (500, "grammar error: unsupported"),
     "not implemented": (501, "response_format is not implemented"),
     "schema": (400, "json_schema is not known"),
+    "bounds": (400, f"Invalid request. {'So it is. ' * 30} 'maxLength' is not permitted."),
+    "not found": (404, "No endpoints found that support response_format"),
+}
+LEFT_OUT = {
+    "temperature": "temperature",
+    "system": "system role",
+    "roles": "system role",
+    "length": "",
+    "grammar": "schema, JSON mode",
+    "not implemented": "schema, JSON mode",
+    "schema": "schema",
+    "bounds": "bounds in the schema",
+    "not found": "schema, JSON mode",
 }
 
 
@@ -301,6 +350,8 @@ def refused_part(body, what):
         "grammar": "response_format" in body,
         "not implemented": "response_format" in body,
         "schema": "schema" in str(body.get("response_format")),
+        "bounds": "maxLength" in str(body.get("response_format")),
+        "not found": "response_format" in body,
     }[what]
 
 
@@ -320,6 +371,18 @@ def test_what_a_server_refuses_is_left_out_and_remembered(folder, server, refuse
     assert not any(
         refused_part(body, what) for body in server.asked[n_refused:] for what in refused
     )
+    told = re.search(r"Asked without what the server refuses: (.*)\.\n", done.stderr)
+    if len(refused) == 1:
+        assert (told[1] if told else "") == LEFT_OUT[refused[0]]
+
+
+@pytest.mark.parametrize("code", [None, "400"])
+def test_a_complaint_may_name_a_field_or_come_with_status_200(folder, server, code):
+    error = {"message": "unsupported value", "param": "temperature", "code": code}
+    refused = (200 if code else 400, json.dumps({"error": error}).encode(), {})
+    server.answer = lambda body: refused if "temperature" in body else opinion()
+    run("fused.csv", "--concurrency", "1", url=server.url)
+    assert (len(server.asked), "response_format" in server.asked[-1]) == (4, True)
 
 
 def test_rules_go_before_the_utterance_for_a_model_without_a_system_s_role(folder, server):

@@ -125,6 +125,14 @@ def test_the_schema_names_the_labels():
         f"\ufeff{SAD}",
         f"[{SAD}]",
         f"Draft: {SAD}\nFinal: {SAD}",
+        f'◁think▷{{"label": "happy"}}◁/think▷{SAD}',
+        f"<think>So it has to be {SAD}",
+        f'{{"answer": {SAD}}}',
+        f'<tool_call>{{"name": "review", "arguments": {SAD}}}</tool_call>',
+        '{"Label": "Sad", "CONFIDENCE": 0.9, "reason": "slow"}',
+        "{'label': 'sad', 'confidence': 0.9, 'reason': 'slow',}",
+        '{label: "sad", confidence: 0.9, reason: "slow"}',
+        f"{'so ' * 10_000}</think>{SAD}",
         '{"label": "sad", "confidence": "0.9", "reason": "slow"}',
         '{"label": "sad", "confidence": "90 %", "reason": "slow"}',
         '{"label": "sad", "confidence": 0.9, "reason": "slow", "override": {"label": "happy"}}',
@@ -132,6 +140,18 @@ def test_the_schema_names_the_labels():
 )
 def test_replies_of_the_right_form(text):
     assert parse_reply(text, LABELS) == Opinion("sad", 0.9, "slow")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"label": "sad", "confidence": 1, "reason": "a\nb"}', "a b"),
+        ("{'label': 'sad', 'confidence': 1.0, 'reason': 'it\\'s \"so\"'}", 'it\'s "so"'),
+        ("{'label': 'sad', 'confidence': 1.0, 'reason': \"it's, so\"}", "it's, so"),
+    ],
+)
+def test_reasons_as_models_write_them(text, reason):
+    assert parse_reply(text, LABELS) == Opinion("sad", 1.0, reason)
 
 
 def test_a_reason_may_speak_of_thoughts_and_may_be_missing():
@@ -146,7 +166,13 @@ def test_a_reason_may_speak_of_thoughts_and_may_be_missing():
         ("", "the reply is empty"),
         ("sad", "the reply holds no JSON object with a label: 'sad'"),
         ("null", "the reply holds no JSON object with a label: 'null'"),
-        ("{'label': 'sad'}", "the reply holds no JSON object with a label: \"{'label': 'sad'}\""),
+        ("{'label': 'sad'}", "it has no confidence"),
+        (
+            "{'label': 'sad', 'Label': 'sad'}",
+            "the reply holds no JSON object with a label: \"{'label': 'sad', 'Label': 'sad'}\"",
+        ),
+        (f"<think>Maybe {SAD}. But then", "the reply holds nothing but thoughts"),
+        (f"Maybe {SAD}, but {SAD[:20]}", "the reply holds a JSON object without an end"),
         ('{"mood": "sad"}', 'the reply holds no JSON object with a label: \'{"mood": "sad"}\''),
         (
             '{"label": "sad", "confidence": 0.9, "reason": "slow',
@@ -180,7 +206,7 @@ def test_a_reason_may_speak_of_thoughts_and_may_be_missing():
         ('{"label": "sad", "confidence": 0.9, "reason": 1}', "its reason is '1', expected text"),
         ("[" * 10_000, f"the reply holds no JSON object with a label: '{'[' * 59}…'"),
         (DEEP, f"the reply holds no JSON object with a label: '{DEEP[:59]}…'"),
-        ("x" * 100_000, "the reply is longer than 20,000 characters"),
+        ("x" * 100_000, f"the reply holds no JSON object with a label: '{'x' * 59}…'"),
     ],
 )
 def test_replies_of_the_wrong_form_say_what_is_wrong(text, why):
