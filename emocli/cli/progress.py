@@ -43,18 +43,24 @@ def pace(state: State, elapsed_seconds: float) -> str:
         state: how far the run has come.
         elapsed_seconds: since its start.
     """
-    n_done = state.utterances_done - state.n_before
-    if elapsed_seconds <= 0 or not n_done:
+    share = share_done(state)
+    if elapsed_seconds <= 0 or not share:
         return ""
-    share = n_done / (state.n_utterances - state.n_before)
-    parts = []
-    if state.seconds_done:
-        parts.append(f"{state.seconds_done / elapsed_seconds:,.0f} s/s")
-        if not math.isnan(state.expected_seconds):
-            share = state.seconds_done / max(state.expected_seconds, state.seconds_done)
-    if 0 < share < 1:
+    parts = [f"{state.seconds_done / elapsed_seconds:,.0f} s/s"] if state.seconds_done else []
+    if share < 1:
         parts.append(f"{clock(elapsed_seconds * (1 - share) / share)} left")
     return ", ".join(parts)
+
+
+def share_done(state: State) -> float:
+    """Share of this run that is done, from 0 to 1: of its audio where its length is known.
+
+    So the bar moves while a single long recording is heard.
+    """
+    if state.seconds_done and not math.isnan(state.expected_seconds):
+        return state.seconds_done / max(state.expected_seconds, state.seconds_done)
+    n_now = state.n_utterances - state.n_before
+    return (state.utterances_done - state.n_before) / n_now if n_now else 1.0
 
 
 class _Pace(ProgressColumn):
@@ -78,18 +84,19 @@ def shown(talk: Talk, what: str) -> Iterator[ProgressCallback | None]:
     columns = (
         SpinnerColumn(),
         BarColumn(bar_width=20),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} {task.description}"),
+        TextColumn("{task.fields[done]} of {task.fields[n]} {task.description}"),
         _Pace(),
     )
     with Progress(*columns, console=err(), transient=True) as progress:
-        task = progress.add_task(what, total=None, start=True, pace="", visible=False)
+        task = progress.add_task(what, total=1.0, pace="", done=0, n=0, visible=False)
         begun = time.monotonic()
 
         def draw(state: State) -> None:
             progress.update(
                 task,
-                total=state.n_utterances,
-                completed=state.utterances_done,
+                completed=share_done(state),
+                done=state.utterances_done,
+                n=state.n_utterances,
                 pace=pace(state, time.monotonic() - begun),
                 visible=True,
             )

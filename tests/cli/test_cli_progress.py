@@ -43,3 +43,27 @@ def test_how_far_a_run_has_come_and_when_it_will_end(terminal, monkeypatch):
     last = frames(terminal)[-1]
     assert last.endswith("3 of 12 recordings 3 s/s, 0:30 left")
     assert "━" in last
+
+
+def test_one_long_recording_moves_before_it_is_done(terminal, monkeypatch):
+    seconds = iter([100.0, 110.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    with progress.shown(Talk(), "recordings") as draw:
+        draw(State(0, 1, seconds_done=600.0, expected_seconds=2400.0))
+    last = frames(terminal)[-1]
+    assert last.endswith("0 of 1 recordings 60 s/s, 0:30 left")
+    assert progress.share_done(State(0, 1, seconds_done=600.0, expected_seconds=2400.0)) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("state", "share"),
+    [
+        (State(3, 12), 0.25),
+        (State(6, 12, n_before=4), 0.25),
+        (State(4, 4, n_before=4), 1.0),
+        (State(1, 4, seconds_done=0.0, expected_seconds=80.0), 0.25),
+        (State(4, 4, seconds_done=90.0, expected_seconds=80.0), 1.0),
+    ],
+)
+def test_the_share_that_is_done(state, share):
+    assert progress.share_done(state) == share
