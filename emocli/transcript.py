@@ -1,11 +1,11 @@
 """What a recogniser heard in a recording: segments, their times, and how much to trust them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import nan
+from dataclasses import dataclass, replace
+from math import inf, nan
 
 Span = tuple[float, float]
-"""Start and end in seconds."""
+"""Start and end in seconds, of the recording unless another reference is named."""
 
 FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Tried in turn until a window's text is neither repetitive nor improbable."""
@@ -18,88 +18,90 @@ COMPRESSION_RATIO_THRESHOLD = 2.4
 
 @dataclass(frozen=True, kw_only=True)
 class TranscribeOptions:
-    """How to transcribe.
-
-    Attributes:
-        language: code such as ``"en"``; None detects it in the first 30 seconds.
-        task: ``"transcribe"``, or ``"translate"`` into English.
-        initial_prompt: text that the first window is told came before it.
-        word_timestamps: also find the times of words.
-        beam_size: width of the beam search at temperature 0; None decodes greedily.
-        temperatures: sampling temperatures, tried in turn while the text fails the thresholds.
-        condition_on_previous_text: tell each window what the one before it said.
-        no_speech_threshold: a window above it is silence, unless its text is probable.
-        logprob_threshold: mean log probability in nats a token below which a text is improbable.
-        compression_ratio_threshold: text that compresses better than this repeats itself.
-    """
+    """How to transcribe."""
 
     language: str | None = None
+    """Code such as ``"en"``; None detects it in the first 30 seconds."""
     task: str = "transcribe"
+    """``"transcribe"``, or ``"translate"`` into English."""
     initial_prompt: str | None = None
+    """Text that the model is told came before."""
     word_timestamps: bool = False
+    """Also find the times of words."""
     beam_size: int | None = None
+    """Width of the beam search at temperature 0; None decodes greedily."""
     temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
+    """Sampling temperatures without repeats, tried in turn while the text fails the thresholds."""
     condition_on_previous_text: bool = True
+    """Tell each window what the one before it said."""
     no_speech_threshold: float = NO_SPEECH_THRESHOLD
+    """A window above it is silence, unless its text is probable."""
     logprob_threshold: float = LOGPROB_THRESHOLD
+    """Mean log probability in nats a token below which a text is improbable."""
     compression_ratio_threshold: float = COMPRESSION_RATIO_THRESHOLD
+    """Text that compresses better than this repeats itself."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word, with the blank before it and punctuation attached.
-
-    Attributes:
-        start: seconds from the start of the recording.
-        end: seconds from the start of the recording.
-        text: the word as it stands in the segment's text.
-        probability: mean probability of its tokens, 0 to 1.
-    """
+    """One word, with the blank before it and punctuation attached."""
 
     start: float
     end: float
     text: str
     probability: float
+    """Mean probability of its tokens, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One phrase. Its figures are those of the 30 second window that it was decoded in.
-
-    Attributes:
-        start: seconds from the start of the recording.
-        end: seconds from the start of the recording.
-        text: what was said, with the blank that leads it.
-        avg_logprob: mean log probability of the window's tokens in nats, at most 0.
-        no_speech_prob: probability that the window holds no speech, 0 to 1.
-        compression_ratio: bytes of the window's text over its bytes after zlib.
-        n_tokens: number of text tokens of this segment.
-        words: its words, if their times were asked for.
-    """
+    """One phrase. Its figures are those of the 30 second window that it was decoded in."""
 
     start: float
     end: float
     text: str
+    """What was said, with the blank that leads it."""
     avg_logprob: float
+    """Mean log probability of the window's tokens in nats, at most 0."""
     no_speech_prob: float
+    """Probability that the window holds no speech, 0 to 1."""
     compression_ratio: float
+    """Bytes of the window's text over its bytes after zlib."""
     n_tokens: int
+    """Number of text tokens of this segment."""
     words: tuple[Word, ...] = ()
+    """Its words, if their times were asked for."""
+    is_detected: bool = True
+    """Whether voice activity found speech there, or was not asked."""
+
+    def moved(self, seconds: float, latest: float = inf) -> "Segment":
+        """The segment later by some seconds; no time in it is after ``latest``."""
+
+        def at(time: float) -> float:
+            return min(time + seconds, latest)
+
+        words = tuple(replace(one, start=at(one.start), end=at(one.end)) for one in self.words)
+        return replace(self, start=at(self.start), end=at(self.end), words=words)
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard in one recording.
-
-    Attributes:
-        language: code of the language; empty where the recording was never listened to.
-        segments: what is taken to have been said, in order of time.
-        dropped: what the model wrote where nobody seems to speak, in order of time.
-    """
+    """What was heard in one recording, in order of time."""
 
     language: str = ""
+    """Code of the language; empty where nothing is taken to have been said."""
     segments: tuple[Segment, ...] = ()
+    """What is taken to have been said."""
     dropped: tuple[Segment, ...] = ()
+    """What the model wrote where nobody seems to speak."""
+
+    def moved(self, seconds: float) -> "Transcript":
+        """The transcript later by some seconds."""
+        return replace(
+            self,
+            segments=tuple(one.moved(seconds) for one in self.segments),
+            dropped=tuple(one.moved(seconds) for one in self.dropped),
+        )
 
     @property
     def text(self) -> str:

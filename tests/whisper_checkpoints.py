@@ -16,7 +16,8 @@ from whisper.tokenizer import get_tokenizer
 
 N_VOCABULARY = 51865
 N_ENGLISH = 51864  # of the models that know English only
-N_CONTEXT = 48  # tokens; half of them may be written in a window
+N_CONTEXT = 448  # faster-whisper counts on that of the published models
+END_BIAS = 3.0  # texts end after some tokens and not where the context does
 WIDTH, N_HEADS = 16, 2
 
 
@@ -42,6 +43,8 @@ def network(n_vocabulary: int = N_VOCABULARY) -> Any:
             torch.nn.init.normal_(weights, std=0.3)
             if "ln" in name and name.endswith("weight"):
                 torch.nn.init.ones_(weights)
+        end = vocabulary(n_vocabulary).eot
+        made.decoder.ln.bias.data += END_BIAS * made.decoder.token_embedding.weight[end].detach()
     return made
 
 

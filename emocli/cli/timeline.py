@@ -70,8 +70,7 @@ Voice = Annotated[
     bool,
     typer.Option(
         "--vad",
-        help="Hear speech only: by silero where it is installed, else by level. Pauses below "
-        "0.5 s are part of speech.",
+        help="Hear speech only. Pauses below 0.5 s are part of speech.",
         rich_help_panel=TIMELINE_PANEL,
     ),
 ]
@@ -165,7 +164,7 @@ def timeline_options(
 
 def find_voice(vad: bool) -> VoiceActivity | None:
     """Voice activity where it was asked for."""
-    return VoiceActivity.find() if vad else None
+    return VoiceActivity() if vad else None
 
 
 def check_windows(window: float, hop: float | None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from emocli.asr.load import Machine, load_transcriber
 from emocli.cli import options, resuming
 from emocli.cli.console import Talk, choose_format, complain, emit, finish
 from emocli.cli.options import OUTPUT_PANEL, channel_of
@@ -17,12 +18,7 @@ from emocli.cli.render import prediction_table
 from emocli.errors import ModelError
 from emocli.pipeline.inputs import MIX, read_inputs, select_sound
 from emocli.pipeline.journal import Journal
-from emocli.pipeline.transcribe import (
-    DEFAULT_MODEL,
-    Transcribed,
-    TranscriptionRun,
-    load_transcriber,
-)
+from emocli.pipeline.transcribe import DEFAULT_MODEL, Transcribed, TranscriptionRun
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
@@ -51,21 +47,11 @@ class Task(StrEnum):
     TRANSLATE = "translate"
 
 
-class Detection(StrEnum):
-    """How speech is told from other sound."""
-
-    AUTO = "auto"
-    SILERO = "silero"
-    ENERGY = "energy"
-    OFF = "off"
-
-
 class Backend(StrEnum):
     """Libraries that compute Whisper."""
 
     AUTO = "auto"
     OPENAI = "openai"
-    TRANSFORMERS = "transformers"
     FASTER_WHISPER = "faster-whisper"
 
 
@@ -123,12 +109,12 @@ def transcribe(
         bool, typer.Option("--word-timestamps", help="Add the times of words, as JSON.")
     ] = False,
     vad: Annotated[
-        Detection,
+        bool,
         typer.Option(
-            help="How speech is told from silence and music. auto is silero where it is "
-            "installed, else energy."
+            "--vad/--no-vad",
+            help="Keep text where no speech is detected only if the model is sure of it.",
         ),
-    ] = Detection.AUTO,
+    ] = True,
     initial_prompt: Annotated[
         str | None,
         typer.Option(
@@ -204,9 +190,8 @@ def transcribe(
         Backend,
         typer.Option(
             envvar="EMOCLI_BACKEND",
-            help="Library that computes. auto is the one the checkpoint was made for; "
-            "faster-whisper takes both kinds, converts them once, and is several times as fast "
-            "on a CPU.",
+            help="Library that computes. auto is openai for .pt files and faster-whisper for all "
+            "others, which it converts once.",
             rich_help_panel=options.MACHINE_PANEL,
         ),
     ] = Backend.AUTO,
@@ -237,7 +222,7 @@ def transcribe(
 
         emocli transcribe recordings/ | emocli predict -m builtin-sentiment -
     """
-    from emocli.audio.voice_activity import find_detector
+    from emocli.audio.voice_activity import find_speech
 
     talk = Talk(quiet, verbose)
     sound = channel_of(channel)
@@ -251,7 +236,6 @@ def transcribe(
         temperatures=_temperatures(temperature),
         condition_on_previous_text=condition_on_previous_text,
     )
-    detector = find_detector(vad.value)
     if kind in FORMATS:
         resuming.check_output(output, paths)
     inputs = select_sound(read_inputs(paths), sound, track)
@@ -262,17 +246,10 @@ def transcribe(
     inputs = resuming.part_of(inputs, shard)
     files = dict.fromkeys(one.file for one in inputs.utterances) if kind in SUBTITLES else ()
     places = subtitle_places(list(files), output, kind) if files else {}
-    transcriber = load_transcriber(
-        model,
-        backend=backend.value,
-        device=device,
-        dtype=dtype.value,
-        offline=offline,
-        model_dir=model_dir,
-        n_recordings=len(inputs.utterances),
-    )
+    machine = Machine(backend.value, device, dtype.value, len(inputs.utterances))
+    transcriber = load_transcriber(model, machine, offline=offline, model_dir=model_dir)
     talk.detail(f"{transcriber.card.identifier} is loaded.")
-    run = TranscriptionRun(inputs, transcriber, how, detector)
+    run = TranscriptionRun(inputs, transcriber, how, find_speech if vad else None)
     if output == STDIN and kind in STREAMED:
         finish(_stream(run, kind, talk, segments=segments, csv_safe=csv_safe))
         return
@@ -351,7 +328,7 @@ def _language(language: str | None) -> str | None:
     Raises:
         typer.BadParameter: Whisper does not know it.
     """
-    from emocli.models.whisper_languages import language_code
+    from emocli.asr.languages import language_code
 
     try:
         return None if language is None else language_code(language)
@@ -374,7 +351,7 @@ def _temperatures(text: str) -> tuple[float, ...]:
             f"{text!r} is not a list of numbers from 0 to 1, such as 0 or 0,0.4,0.8",
             param_hint="--temperature",
         )
-    return found
+    return tuple(dict.fromkeys(found))
 
 
 def subtitle_places(files: Sequence[str], output: str, kind: str) -> dict[str, str]:

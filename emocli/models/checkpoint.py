@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SAFETENSORS = ("model.safetensors.index.json", "model.safetensors")
 PICKLED = ("pytorch_model.bin.index.json", "pytorch_model.bin")
+CTRANSLATE2 = "model.bin"
+"""Weights of Whisper that were converted for faster-whisper."""
 MAX_HEADER_BYTES = 100_000_000
 """Longest header that the safetensors format allows."""
 
@@ -262,7 +264,9 @@ class Checkpoint:
 def is_complete(folder: Path) -> bool:
     """Whether a folder has a configuration and all files of its weights; none is checked."""
     try:
-        has_weights = bool(Checkpoint(folder, str(folder)).weight_files)
+        has_weights = (folder / CTRANSLATE2).is_file() or bool(
+            Checkpoint(folder, str(folder)).weight_files
+        )
     except ModelError:
         return False
     return has_weights and (folder / "config.json").is_file()

@@ -10,16 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from emocli.errors import ModelError, ModelUnavailable
-from emocli.models.checkpoint import PICKLED, SAFETENSORS, is_complete
+from emocli.models.checkpoint import CTRANSLATE2, PICKLED, SAFETENSORS, is_complete
 
 TIMEOUT_SECONDS = 10.0
 """How long to wait for the hub's first answer, once, without retrying."""
 
 _WANTED = re.compile(
     r"(config|preprocessor_config|processor_config|generation_config|normalizer"
-    r"|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
-    r"|vocab\.txt|merges\.txt|bpe\.codes|.*\.model|README\.md"
+    r"|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|vocabulary)\.json"
+    r"|vocab\.txt|vocabulary\.txt|merges\.txt|bpe\.codes|.*\.model|README\.md"
 )
+_FORMS = (*SAFETENSORS, *PICKLED, CTRANSLATE2)
 _SHARD = {
     "model.safetensors.index.json": re.compile(r"model-\d+-of-\d+\.safetensors"),
     "pytorch_model.bin.index.json": re.compile(r"pytorch_model-\d+-of-\d+\.bin"),
@@ -92,7 +93,7 @@ def files_to_fetch(names: Iterable[str]) -> list[str]:
         ['config.json', 'model.safetensors']
     """
     names = list(names)
-    weights = next((name for name in (*SAFETENSORS, *PICKLED) if name in names), None)
+    weights = next((name for name in _FORMS if name in names), None)
     shard = _SHARD.get(weights or "")
     return [
         name
@@ -136,7 +137,7 @@ def fetch(hub: str, revision: str = "", *, progress: bool = False, force: bool =
     try:
         info = HfApi().model_info(hub, revision=revision or None, timeout=TIMEOUT_SECONDS)
         names = files_to_fetch(file.rfilename for file in info.siblings or [])
-        if not any(name in names for name in (*SAFETENSORS, *PICKLED)):
+        if not any(name in names for name in _FORMS):
             raise ModelError(
                 f"{hub} has no model.safetensors and no pytorch_model.bin. "
                 f"Use a checkpoint of the transformers library."

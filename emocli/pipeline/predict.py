@@ -225,7 +225,7 @@ class PredictionRun:
             "window": chosen.window_seconds,
             "hop": chosen.hop_seconds,
             "batch_size": chosen.batch_size,
-            "voice_activity": chosen.voice.method if chosen.voice else "",
+            "voice_activity": chosen.voice is not None,
             **machine,
         }
 
@@ -285,7 +285,7 @@ def predict(
     windows: bool = False,
     window_seconds: float = 12.0,
     hop_seconds: float | None = None,
-    vad: str = "off",
+    vad: bool = False,
     smooth: str | None = None,
     segments: bool = False,
     min_seconds: float = 0.0,
@@ -317,7 +317,7 @@ def predict(
         windows: one row for each window instead of one for each utterance.
         window_seconds: longest stretch of a recording that goes through a model.
         hop_seconds: from the start of one window to the next; the window by default.
-        vad: hear speech only: ``"auto"``, ``"silero"`` or ``"energy"``; ``"off"`` hears all.
+        vad: hear speech only.
         smooth: ``"median:N"`` or ``"viterbi:COST"`` over windows, see `Smoothing.parse`.
         segments: one row for each stretch of windows of one label; implies ``windows``.
         min_seconds: shortest segment, where it touches another.
@@ -364,7 +364,7 @@ def predict(
         min_seconds,
         hop_seconds or window_seconds,
     )
-    voice = VoiceActivity.find(vad)
+    voice = VoiceActivity() if vad else None
     inputs = gather_inputs(paths, speakers, channel=channel, track=track, device=device)
     if remark is not None:
         for sentence in (*inputs.remarks, *inputs.warnings):

@@ -4,22 +4,25 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emocli.asr.languages import language_code
+from emocli.asr.listening import listen
+from emocli.asr.load import Machine, load_transcriber
+from emocli.asr.transcriber import SAMPLING_RATE, Abandoned, OnWindow, Transcriber
 from emocli.audio.quality import join_remarks
 from emocli.audio.stores import wanted
-from emocli.audio.voice_activity import Detector, find_detector, is_digital_silence
+from emocli.audio.voice_activity import Detector, find_speech
 from emocli.errors import EmocliError
-from emocli.models.whisper import SAMPLING_RATE, Transcriber
-from emocli.models.whisper_languages import language_code
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import (
     MIX,
@@ -35,7 +38,7 @@ from emocli.pipeline.inputs import (
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import Row, in_pieces
 from emocli.table import TRANSCRIPT_COLUMNS, PredictionTable
-from emocli.transcript import Segment, Span, TranscribeOptions, Transcript, Word
+from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
 
 if TYPE_CHECKING:
     from emocli.pipeline.journal import Journal
@@ -50,29 +53,26 @@ NAME = "the transcript"
 """What errors call the table of a run."""
 
 NO_SPEECH = "no speech"
+UNDETECTED = "text where no speech was detected"
+IMPROBABLE = "no temperature gave a good text, kept the most probable"
 _STEP = "transcript"
 _OWN_COLUMNS = frozenset((*TRANSCRIPT_COLUMNS, "words", "dropped_text"))
 
 
 @dataclass(frozen=True)
 class Transcribed:
-    """An utterance and what was heard in it.
-
-    Attributes:
-        utterance: which one.
-        start: seconds at which it starts; None if not known.
-        end: seconds at which it ends; None if not known.
-        transcript: what was heard, in seconds of the recording.
-        note: doubts about the recording and what was left out.
-        error: why there is no transcript.
-    """
+    """An utterance and what was heard in it."""
 
     utterance: Utterance
     start: float | None
+    """Seconds at which it starts, and at which it ends; None if not known."""
     end: float | None
     transcript: Transcript = field(default_factory=Transcript)
+    """In seconds of the recording."""
     note: str = ""
+    """Doubts about the recording and the text, and what was left out."""
     error: str = ""
+    """Why there is no transcript."""
 
 
 def transcribe(
@@ -85,7 +85,7 @@ def transcribe(
     word_timestamps: bool = False,
     initial_prompt: str | None = None,
     beam_size: int | None = None,
-    vad: str = "auto",
+    vad: bool = True,
     channel: ChannelChoice = MIX,
     track: int | None = None,
     model_dir: str | os.PathLike[str] | None = None,
@@ -110,14 +110,15 @@ def transcribe(
         word_timestamps: add a column ``words``, JSON with the times of the words.
         initial_prompt: text that the model is told came before, such as names in their spelling.
         beam_size: width of the beam search; None decodes greedily.
-        vad: how speech is told from other sound: ``"auto"``, ``"silero"``, ``"energy"``, ``"off"``.
+        vad: detect speech, and keep text where there is none only if the model is sure of it.
         channel: ``"mix"``, ``"split"`` or a number, see `emocli.predict`.
         track: sound track of videos with several, from 1 on; None for the default one.
         model_dir: where openai-whisper's ``.pt`` files are; its own cache by default.
-        backend: library that computes: ``"auto"`` (the checkpoint's own), ``"openai"``,
-            ``"transformers"`` or ``"faster-whisper"``.
+        backend: library that computes: ``"auto"``, ``"openai"`` (takes ``.pt`` files) or
+            ``"faster-whisper"`` (takes all others).
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
-        dtype: ``"auto"``, ``"fp32"``, ``"bf16"``, ``"fp16"``, or ``"int8"`` for faster-whisper.
+        dtype: ``"auto"``, ``"fp32"``, ``"fp16"``, or for faster-whisper ``"bf16"`` and ``"int8"``;
+            ``"auto"`` is fp32, for faster-whisper int8 on a CPU and fp16 on a GPU.
         offline: use only what is on this machine.
         progress: called now and then with how far the run has come.
         remark: called with sentences on inputs that were left out or columns that were replaced.
@@ -130,7 +131,6 @@ def transcribe(
         TableError: a manifest that is not a table.
         ModelError: a model that cannot be used, or a language that it does not know.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
-        MissingDependency: silero-vad, openai-whisper or faster-whisper is needed and not installed.
     """
     options = TranscribeOptions(
         language=None if language is None else language_code(language),
@@ -139,69 +139,25 @@ def transcribe(
         word_timestamps=word_timestamps,
         beam_size=beam_size,
     )
-    detector = find_detector(vad)
     inputs = select_sound(read_inputs(paths), channel, track)
     if remark is not None:
         for sentence in (*inputs.remarks, *inputs.warnings):
             remark(sentence)
-    transcriber = load_transcriber(
-        model,
-        backend=backend,
-        device=device,
-        dtype=dtype,
-        offline=offline,
-        model_dir=model_dir,
-        n_recordings=len(inputs.utterances),
-    )
-    run = TranscriptionRun(inputs, transcriber, options, detector)
+    machine = Machine(backend, device, dtype, len(inputs.utterances))
+    transcriber = load_transcriber(model, machine, offline=offline, model_dir=model_dir)
+    run = TranscriptionRun(inputs, transcriber, options, find_speech if vad else None)
     return run.table(run.transcripts(progress), segments=segments)
-
-
-def load_transcriber(
-    name: str,
-    *,
-    backend: str = "auto",
-    device: str = "auto",
-    dtype: str = "auto",
-    offline: bool = False,
-    model_dir: str | os.PathLike[str] | None = None,
-    n_recordings: int = 1,
-) -> Transcriber:
-    """The Whisper model of a name, loaded; see `emocli.models.transcribers.resolve_transcriber`.
-
-    Raises:
-        ModelError: a model that cannot be used.
-        ModelUnavailable: it is not on this machine and could not be fetched.
-        MissingDependency: it needs openai-whisper or faster-whisper.
-    """
-    from emocli.models.transcribers import resolve_transcriber
-
-    return resolve_transcriber(
-        name,
-        backend=backend,
-        device=device,
-        dtype=dtype,
-        offline=offline,
-        model_dir=model_dir,
-        n_recordings=n_recordings,
-    )
 
 
 @dataclass(frozen=True)
 class TranscriptionRun:
-    """A run of a transcriber over utterances.
-
-    Attributes:
-        inputs: what to listen to.
-        transcriber: the model.
-        options: how to transcribe.
-        detector: finds speech; None listens to everything.
-    """
+    """A run of a transcriber over utterances."""
 
     inputs: Inputs
     transcriber: Transcriber
     options: TranscribeOptions
     detector: Detector | None = None
+    """Finds speech; None believes the model everywhere."""
 
     def transcripts(
         self, progress: ProgressCallback | None = None, journal: "Journal | None" = None
@@ -279,7 +235,7 @@ class TranscriptionRun:
         return {
             "version_of_emocli": version("emocli"),
             "model": [card.identifier, card.source, card.n_parameters, card.size_bytes],
-            "voice_activity": getattr(self.detector, "__name__", ""),
+            "voice_activity": self.detector is not None,
             **asdict(self.options),
             **machine,
         }
@@ -333,9 +289,9 @@ def transcribe_utterances(
         utterances: what to listen to.
         transcriber: the model.
         options: how to transcribe.
-        detector: finds speech, see `find_detector`; None listens to everything. Digital silence
-            is never listened to.
-        progress: called with how far the run has come after each utterance.
+        detector: finds speech, see `listen`; threads may share it.
+        progress: called with how far the run has come, for each window of 30 s and after each
+            utterance, by one thread at a time.
         n_before: utterances that an earlier run has done, for the progress.
         n_threads: recordings decoded at a time.
 
@@ -344,31 +300,39 @@ def transcribe_utterances(
     """
     transcriber.check(options)
     tally = Tally(len(utterances) + n_before, progress, n_before)
+    counting = Lock()
     n_lanes = transcriber.n_lanes(options)
 
-    def hear(job: tuple[_Heard, Sequence[Span] | None]) -> Iterator[tuple[Transcribed, float]]:
-        heard, speech = job
-        yield _transcribe(heard, speech, transcriber, options), len(heard.samples) / SAMPLING_RATE
+    def hear(heard: _Heard) -> Iterator[Transcribed]:
+        counted = 0.0
 
-    # Not in the lanes: it takes little, and so no detector need be safe between threads.
-    jobs = (
-        (heard, detector(heard.samples) if detector and not heard.error else None)
-        for heard in _listen(utterances, tally, n_threads)
-    )
+        def on_window(seconds: float) -> None:
+            nonlocal counted
+            if not is_wanted():
+                raise Abandoned
+            with counting:
+                tally.heard(max(0.0, seconds - counted))
+                counted = max(counted, seconds)
+                tally.report()
+
+        is_wanted = wanted.get()
+        one = _transcribe(heard, transcriber, options, detector, on_window)
+        with counting:
+            tally.heard(len(heard.samples) / SAMPLING_RATE - counted)
+            tally.finished(failed=bool(one.error))
+            tally.report()
+        yield one
+
     with transcriber.shared(n_lanes) as take_share:
-        for one, seconds in run_ahead(
-            jobs,
+        yield from run_ahead(
+            _listen(utterances, tally, n_threads),
             hear,
             cost=lambda _: 0.0,
             budget=0.0,
             n_threads=n_lanes if n_lanes > 1 else 0,
             max_jobs=2 * n_lanes,
             ready=take_share,
-        ):
-            tally.heard(seconds)
-            tally.finished(failed=bool(one.error))
-            tally.report()
-            yield one
+        )
 
 
 @dataclass(frozen=True)
@@ -409,9 +373,10 @@ def _listen(utterances: Sequence[Utterance], tally: Tally, n_threads: int) -> It
 
 def _transcribe(
     heard: _Heard,
-    speech: Sequence[Span] | None,
     transcriber: Transcriber,
     options: TranscribeOptions,
+    detector: Detector | None,
+    on_window: OnWindow,
 ) -> Transcribed:
     """The transcript of a decoded utterance."""
     utterance = heard.utterance
@@ -420,63 +385,42 @@ def _transcribe(
     start, end = heard.start, heard.start + heard.duration
     if utterance.end is not None:
         end = utterance.end  # what a manifest calls the segment stays its name
-    transcript = Transcript()
     try:
-        if not is_digital_silence(heard.samples) and (speech is None or speech):
-            transcript = transcriber.transcribe(
-                heard.samples, options, speech=speech, is_wanted=wanted.get()
-            )
+        transcript = listen(heard.samples, transcriber, options, detector, on_window)
     except EmocliError as error:
         return Transcribed(utterance, start, end, error=f"{utterance.file}: {error}")
-    transcript = _moved(_within(transcript, heard.duration), start)
-    note = join_remarks(utterance.note, heard.note, *_remarks(transcript))
+    transcript = transcript.moved(start)
+    note = join_remarks(utterance.note, heard.note, *_remarks(transcript, options))
     return Transcribed(utterance, start, end, transcript, note)
 
 
-def _within(transcript: Transcript, seconds: float) -> Transcript:
-    """A transcript without what is said to come after the recording's end.
-
-    Whisper fills the last window with silence, and some of its times lie there.
-    """
-    late = tuple(one for one in transcript.segments if one.start >= seconds)
-    return replace(
-        transcript,
-        segments=tuple(
-            replace(one, end=min(one.end, seconds))
-            for one in transcript.segments
-            if one.start < seconds
-        ),
-        dropped=tuple(sorted((*transcript.dropped, *late), key=lambda one: one.start)),
-    )
-
-
-def _moved(transcript: Transcript, seconds: float) -> Transcript:
-    """A transcript in seconds of the recording instead of the utterance."""
-    if not seconds:
-        return transcript
-    return replace(
-        transcript,
-        segments=tuple(_moved_segment(one, seconds) for one in transcript.segments),
-        dropped=tuple(_moved_segment(one, seconds) for one in transcript.dropped),
-    )
-
-
-def _moved_segment(segment: Segment, seconds: float) -> Segment:
-    words = tuple(
-        Word(word.start + seconds, word.end + seconds, word.text, word.probability)
-        for word in segment.words
-    )
-    return replace(segment, start=segment.start + seconds, end=segment.end + seconds, words=words)
-
-
-def _remarks(transcript: Transcript) -> Iterator[str]:
-    """What a reader of the text should know of what is not in it."""
+def _remarks(transcript: Transcript, options: TranscribeOptions) -> Iterator[str]:
+    """What a reader of the text should know of it, and of what is not in it."""
     if not transcript.segments:
         yield NO_SPEECH
+    doubts: dict[str, list[Segment]] = {}
+    for segment in transcript.segments:
+        for doubt in _doubts(segment, options):
+            doubts.setdefault(doubt, []).append(segment)
+    for doubt, segments in doubts.items():
+        yield f"{doubt} ({_times(segments)})"
     if transcript.dropped:
-        n = len(transcript.dropped)
-        times = ", ".join(f"{one.start:.2f} to {one.end:.2f} s" for one in transcript.dropped)
+        n, times = len(transcript.dropped), _times(transcript.dropped)
         yield f"dropped {n} segment{'s' if n > 1 else ''} without speech ({times})"
+
+
+def _doubts(segment: Segment, options: TranscribeOptions) -> Iterator[str]:
+    if not segment.is_detected:
+        yield UNDETECTED
+    if (
+        segment.avg_logprob < options.logprob_threshold
+        or segment.compression_ratio > options.compression_ratio_threshold
+    ):
+        yield IMPROBABLE
+
+
+def _times(segments: Iterable[Segment]) -> str:
+    return ", ".join(f"{one.start:.2f} to {one.end:.2f} s" for one in segments)
 
 
 def transcript_rows(
@@ -507,7 +451,8 @@ def transcript_rows(
         alone = Transcript(
             transcript.language, (segment,) if kept else (), () if kept else (segment,)
         )
-        note = one.utterance.note if kept else join_remarks(one.utterance.note, NO_SPEECH)
+        doubts = _doubts(segment, options) if kept else [NO_SPEECH]
+        note = join_remarks(one.utterance.note, *doubts)
         rows.append(_row(one, transcriber, options, alone, segment.start, segment.end, note))
     return rows
 

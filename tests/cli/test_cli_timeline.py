@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fakes import FakeRecognizer, FakeTextRecognizer, tone
+from fakes import FakeRecognizer, FakeTextRecognizer, sounding, tone
 from rich.text import Text
 from typer.testing import CliRunner
 
@@ -16,6 +16,7 @@ from emocli.cli.app import app
 from emocli.cli.timeline_view import movement_summary, strip, timeline_strips
 from emocli.label_tracks import Mark
 from emocli.pipeline.predict import predict
+from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable
 
 
@@ -88,13 +89,10 @@ def test_smoothing(talk):
 
 
 def test_voice_activity_says_what_it_left_out(talk, monkeypatch):
-    monkeypatch.setattr("emocli.audio.voice_activity._silero_file", lambda: None)
+    monkeypatch.setattr("emocli.cli.timeline.VoiceActivity", lambda: VoiceActivity(sounding))
     done = run(talk, *WINDOWS, "--vad")
     assert times(done)[-1][1] == pytest.approx(6.1, abs=0.04)
-    assert done.stderr == (
-        "Voice activity (level above -60 dBFS; for silero install emocli[vad]): 1.9 of 8.0 s "
-        "without speech were left out.\n"
-    )
+    assert done.stderr == ("Voice activity: 1.9 of 8.0 s without speech were left out.\n")
     assert "talk.wav: 1.9 of 8.0 s without speech were left out." in run(talk, "--vad", "-v").stderr
     assert run(talk, "--vad", "-q").stderr == ""
 
@@ -294,7 +292,8 @@ def test_strips():
     assert movement_summary(with_movement(table.select(np.array([0])))) is None
 
 
-def test_the_library_does_the_same(talk):
+def test_the_library_does_the_same(talk, monkeypatch):
+    monkeypatch.setattr("emocli.pipeline.predict.VoiceActivity", lambda: VoiceActivity(sounding))
     Path("t.csv").write_text("speaker,start,end\nanna,0,4\nbob,4,8\n")
     said = []
     table = predict(
@@ -303,7 +302,7 @@ def test_the_library_does_the_same(talk):
         window_seconds=1.0,
         smooth="viterbi:0",
         min_seconds=1.0,
-        vad="energy",
+        vad=True,
         speakers="t.csv",
         remark=said.append,
     )

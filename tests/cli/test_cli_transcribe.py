@@ -5,13 +5,13 @@ import io
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from fakes import FakeTextRecognizer, write_tone
 from typer.testing import CliRunner
 
+from emocli.asr.transcriber import Transcriber
 from emocli.cli.app import app
 from emocli.cli.transcribe import subtitle_places, transcribe
 from emocli.errors import TableError
@@ -27,8 +27,9 @@ SAID = Transcript(
 )
 
 
-class FakeTranscriber:
+class FakeTranscriber(Transcriber):
     card = ModelCard(name="fake", revision="abc")
+    languages = ("en", "pl")
 
     def __init__(self):
         self.options = []
@@ -36,13 +37,7 @@ class FakeTranscriber:
     def check(self, options):
         self.options.append(options)
 
-    def n_lanes(self, options):
-        return 1
-
-    def shared(self, n_lanes):
-        return nullcontext()
-
-    def transcribe(self, waveform, options, *, speech=None, is_wanted=None):
+    def transcribe(self, waveform, options, on_window=None):
         return SAID
 
 
@@ -63,9 +58,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(*arguments, **options):
-    return CliRunner().invoke(
-        app, ["transcribe", *arguments], env={"EMOCLI_VAD": "", "COLUMNS": "200"}, **options
-    )
+    return CliRunner().invoke(app, ["transcribe", *arguments], env={"COLUMNS": "200"}, **options)
 
 
 def rows_of(text):
@@ -73,7 +66,7 @@ def rows_of(text):
 
 
 @pytest.mark.parametrize("piece_rows", [1, 2, 100])
-@pytest.mark.parametrize("options", [("--vad", "off"), ("--vad", "off", "--segments")])
+@pytest.mark.parametrize("options", [("--no-vad",), ("--no-vad", "--segments")])
 def test_a_table_written_in_pieces_is_the_one_in_a_pipe(folder, monkeypatch, piece_rows, options):
     monkeypatch.setattr("emocli.pipeline.scoring.PIECE_ROWS", piece_rows)
     (folder / "broken.wav").write_text("this is not audio")
@@ -93,7 +86,7 @@ def test_a_recording_that_is_named_twice_is_taken_once(folder):
 
 
 def test_a_folder_in_a_pipe(folder):
-    done = run("takes", "--vad", "off")
+    done = run("takes", "--no-vad")
     assert (done.exit_code, done.stderr) == (0, "")
     first, second = rows_of(done.stdout)
     assert (first["file"], second["file"]) == ("takes/a.wav", "takes/b/a.wav")
@@ -103,7 +96,7 @@ def test_a_folder_in_a_pipe(folder):
 
 
 def test_segments(folder):
-    rows = rows_of(run("takes/a.wav", "--segments", "--vad", "off").stdout)
+    rows = rows_of(run("takes/a.wav", "--segments", "--no-vad").stdout)
     assert [(row["start"], row["end"], row["text"]) for row in rows] == [
         ("0.000", "0.400", "Hello, & welcome."),
         ("0.400", "0.900", "Good bye."),
@@ -111,13 +104,13 @@ def test_segments(folder):
 
 
 def test_a_table_for_people(folder):
-    done = run("takes", "-f", "table", "--vad", "off")
+    done = run("takes", "-f", "table", "--no-vad")
     assert "Hello, & welcome. Good bye." in done.stdout
 
 
 def test_options_reach_the_model(folder, fake):
     run(
-        *("takes", "--vad", "off", "--language", "Polish", "--task", "translate"),
+        *("takes", "--no-vad", "--language", "Polish", "--task", "translate"),
         *("--initial-prompt", "Ola", "--beam-size", "5", "--temperature", "0,0.5"),
         *("--word-timestamps", "--no-condition-on-previous-text"),
     )
@@ -131,14 +124,14 @@ def test_options_reach_the_model(folder, fake):
 def test_the_machine_is_asked_for(folder, monkeypatch):
     asked = []
 
-    def load(name, **facts):
-        asked.append((name, facts["backend"], facts["device"], facts["dtype"]))
+    def load(name, machine, **_):
+        asked.append((name, machine.backend, machine.device, machine.dtype))
         return FakeTranscriber()
 
     monkeypatch.setattr("emocli.cli.transcribe.load_transcriber", load)
-    run("takes", "--vad", "off")
+    run("takes", "--no-vad")
     machine = ("--backend", "faster-whisper", "--dtype", "int8", "--device", "cpu")
-    run("takes", "--vad", "off", "-m", "small", *machine)
+    run("takes", "--no-vad", "-m", "small", *machine)
     assert asked == [
         ("base", "auto", "auto", "auto"),
         ("small", "faster-whisper", "cpu", "int8"),
@@ -147,7 +140,7 @@ def test_the_machine_is_asked_for(folder, monkeypatch):
 
 
 def test_defaults_are_those_of_the_reference(folder, fake):
-    run("takes", "--vad", "off")
+    run("takes", "--no-vad")
     (options,) = fake.options
     assert options.temperatures == (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     assert (options.language, options.beam_size) == (None, None)
@@ -156,7 +149,7 @@ def test_defaults_are_those_of_the_reference(folder, fake):
 
 def test_a_broken_file_costs_no_other_its_row(folder):
     (folder / "broken.wav").touch()
-    done = run("takes", "--vad", "off")
+    done = run("takes", "--no-vad")
     assert done.exit_code == 3
     by_file = {row["file"]: row for row in rows_of(done.stdout)}
     error = by_file.pop("takes/broken.wav")["error"]
@@ -166,21 +159,19 @@ def test_a_broken_file_costs_no_other_its_row(folder):
 
 
 def test_subtitles_of_one_recording(folder):
-    done = run("takes/a.wav", "-f", "srt", "--vad", "off")
+    done = run("takes/a.wav", "-f", "srt", "--no-vad")
     assert done.stdout == (
         "1\n00:00:00,000 --> 00:00:00,400\nHello, & welcome.\n\n"
         "2\n00:00:00,400 --> 00:00:00,900\nGood bye.\n\n"
     )
-    done = run("takes/a.wav", "-o", "out.vtt", "--vad", "off")
+    done = run("takes/a.wav", "-o", "out.vtt", "--no-vad")
     assert (done.exit_code, done.stdout) == (0, "")
     assert Path("out.vtt").read_text().startswith("WEBVTT\n\n00:00:00.000 --> 00:00:00.400\nHello,")
-    assert run("takes/a.wav", "-f", "txt", "--vad", "off").stdout == (
-        "Hello, & welcome.\nGood bye.\n"
-    )
+    assert run("takes/a.wav", "-f", "txt", "--no-vad").stdout == ("Hello, & welcome.\nGood bye.\n")
 
 
 def test_subtitles_of_several_recordings_mirror_their_folders(folder):
-    done = run("takes", "-f", "srt", "-o", "subs", "--vad", "off")
+    done = run("takes", "-f", "srt", "-o", "subs", "--no-vad")
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
     found = sorted(str(path) for path in Path("subs").rglob("*") if path.is_file())
     assert found == ["subs/a.srt", "subs/b/a.srt"]
@@ -188,7 +179,7 @@ def test_subtitles_of_several_recordings_mirror_their_folders(folder):
 
 def test_a_recording_that_fails_has_no_subtitles(folder):
     (folder / "broken.wav").touch()
-    done = run("takes", "-f", "txt", "-o", "subs", "--vad", "off")
+    done = run("takes", "-f", "txt", "-o", "subs", "--no-vad")
     assert done.exit_code == 3
     assert not Path("subs/broken.txt").exists()
     assert Path("subs/a.txt").exists()
@@ -198,17 +189,17 @@ def test_segments_of_a_manifest_share_their_subtitles(folder):
     Path("list.csv").write_text(
         "file,start,end\ntakes/b/a.wav,0.5,1\ntakes/b/a.wav,0,0.5\n", encoding="utf-8"
     )
-    done = run("list.csv", "-f", "txt", "--vad", "off")
+    done = run("list.csv", "-f", "txt", "--no-vad")
     assert done.stdout.splitlines()[0] == "Hello, & welcome."
     assert done.exit_code == 0
 
 
 def test_subtitles_of_several_recordings_need_a_folder(folder):
-    done = run("takes", "-f", "srt", "--vad", "off")
+    done = run("takes", "-f", "srt", "--no-vad")
     assert done.exit_code == 2
     assert "-f srt makes one file for each recording and there are 2; add -o DIR" in done.stderr
     Path("file").touch()
-    done = run("takes", "-f", "srt", "-o", "file", "--vad", "off")
+    done = run("takes", "-f", "srt", "-o", "file", "--no-vad")
     assert done.exit_code == 1
     assert done.stderr == (
         "emocli: file is a file, expected a folder for the subtitles of 2 recordings. "
@@ -218,7 +209,7 @@ def test_subtitles_of_several_recordings_need_a_folder(folder):
 
 def test_a_folder_that_cannot_be_made(folder):
     Path("file").touch()
-    done = run("takes", "-f", "srt", "-o", "file/subs", "--vad", "off")
+    done = run("takes", "-f", "srt", "-o", "file/subs", "--no-vad")
     assert done.exit_code == 1
     assert done.stderr == (
         "emocli: file/subs: cannot be written (Not a directory), expected a folder that exists "
@@ -253,7 +244,6 @@ def test_places_of_subtitles(tmp_path, monkeypatch):
         ("--temperature", "hot", "'hot' is not a list of numbers from 0 to 1"),
         ("--temperature", "0,2", "'0,2' is not a list of numbers from 0 to 1"),
         ("--beam-size", "0", "Invalid value for"),
-        ("--vad", "loud", "'loud' is not one of"),
     ],
 )
 def test_usage(folder, option, value, sentence):
@@ -265,7 +255,7 @@ def test_usage(folder, option, value, sentence):
 
 def test_transcripts_go_on_to_a_text_model(folder, monkeypatch):
     Path("takes/broken.wav").touch()
-    piped = run("takes", "--vad", "off").stdout
+    piped = run("takes", "--no-vad").stdout
     monkeypatch.setattr(
         "emocli.cli.predict.load_recognizers", lambda *_, **__: [FakeTextRecognizer()]
     )
@@ -304,18 +294,18 @@ def test_the_command_has_help():
 
 
 def test_transcripts_are_kept_and_not_made_again(folder, monkeypatch):
-    whole = run("takes", "-o", "out.csv", "--vad", "off")
+    whole = run("takes", "-o", "out.csv", "--no-vad")
     first = Path("out.csv").read_bytes()
     monkeypatch.setattr(
         "emocli.pipeline.transcribe._transcribe", lambda *_: pytest.fail("heard again")
     )
-    again = run("takes", "-o", "out.csv", "--vad", "off")
+    again = run("takes", "-o", "out.csv", "--no-vad")
     assert (whole.exit_code, again.exit_code) == (0, 0)
     assert again.stderr == "out.csv: 2 results are from before; --overwrite makes them anew.\n"
     assert Path("out.csv").read_bytes() == first
 
 
 def test_streamed_transcripts_are_those_of_the_table(folder):
-    assert run("takes", "-o", "out.csv", "--vad", "off", "--segments").exit_code == 0
-    done = run("takes", "-f", "csv", "--vad", "off", "--segments")
+    assert run("takes", "-o", "out.csv", "--no-vad", "--segments").exit_code == 0
+    done = run("takes", "-f", "csv", "--no-vad", "--segments")
     assert done.stdout == Path("out.csv").read_text()

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from fakes import FakeRecognizer, needs_silero, tone
+from fakes import FakeRecognizer, sounding, tone
 
 from emocli.audio.speech_windows import cut_speech, speech_bounds
-from emocli.audio.voice_activity import speech_by_energy, speech_by_silero
 from emocli.audio.windows import plan_windows
 from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.predict import PredictionRun
@@ -31,7 +30,7 @@ def recording(*seconds):
 
 
 def rows_of(path, *recognizers, **options):
-    voice = VoiceActivity(speech_by_energy)
+    voice = VoiceActivity(sounding)
     chosen = PredictOptions(voice=voice, **options)
     models = recognizers or (FakeRecognizer(),)
     return [
@@ -44,15 +43,15 @@ def rows_of(path, *recognizers, **options):
 
 def test_short_pauses_are_part_of_speech():
     waveform = recording(1.0, 0.6, 1.0, 1.2, 1.0)
-    bounds = np.array(speech_bounds(waveform, 16000, speech_by_energy)) / 16000
+    bounds = np.array(speech_bounds(waveform, 16000, sounding)) / 16000
     # Speech is padded by 0.1 s, so a pause of 0.6 s is 0.4 s long, and found to a frame of 32 ms.
     np.testing.assert_allclose(bounds, [[0, 2.7], [3.7, 4.8]], atol=0.033)
-    assert speech_bounds(np.empty(0, np.float32), 16000, speech_by_energy) == []
+    assert speech_bounds(np.empty(0, np.float32), 16000, sounding) == []
 
 
 def test_other_rates():
     waveform = np.repeat(recording(1.0, 1.2, 1.0), 3)
-    bounds = np.array(speech_bounds(waveform, 48000, speech_by_energy)) / 48000
+    bounds = np.array(speech_bounds(waveform, 48000, sounding)) / 48000
     np.testing.assert_allclose(bounds, [[0, 1.1], [2.1, 3.2]], atol=0.033)
 
 
@@ -68,24 +67,12 @@ def test_windows_lie_in_speech():
 
 
 def test_windows_that_overlap_count_once():
-    voice = VoiceActivity(speech_by_energy)
+    voice = VoiceActivity(sounding)
     voice.count("a", 10.0, [(1, 5), (3, 7), (8, 9)])
     voice.count("a", 2.0, [])
     assert voice.seconds == {"a": (12.0, 5.0)}
-    assert voice.sentence() == (
-        "Voice activity (level above -60 dBFS; for silero install emocli[vad]): 5.0 of 12.0 s "
-        "without speech were left out."
-    )
+    assert voice.sentence() == ("Voice activity: 5.0 of 12.0 s without speech were left out.")
     assert voice.details() == ["a: 5.0 of 12.0 s without speech were left out."]
-
-
-@needs_silero
-def test_silero_is_named():
-    assert VoiceActivity.find().method == "silero"
-    assert VoiceActivity(speech_by_silero).sentence() == (
-        "Voice activity (silero): 0.0 of 0.0 s without speech were left out."
-    )
-    assert VoiceActivity.find("off") is None
 
 
 @pytest.mark.parametrize("windows", [True, False])
@@ -125,8 +112,8 @@ def test_speech_goes_on_across_stretches():
     waveform = recording(30.0, 2.0, 7.3)
     plan = plan_windows(16000, window_seconds=3.0)
     blocks = np.array_split(waveform, 17)
-    whole = list(cut_speech(blocks, plan, 16000, speech_by_energy))
-    parts = list(cut_speech(blocks, plan, 16000, speech_by_energy, stretch_seconds=12.0))
+    whole = list(cut_speech(blocks, plan, 16000, sounding))
+    parts = list(cut_speech(blocks, plan, 16000, sounding, stretch_seconds=12.0))
     times = [[(a / 16000, len(b) / 16000) for a, b in found] for found in (whole, parts)]
     np.testing.assert_allclose(times[0], times[1], atol=0.04)
     assert len(whole) == 11 + 3

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from emocli.asr.languages import LANGUAGES, language_code
 from emocli.errors import ModelError
-from emocli.models.whisper_languages import LANGUAGES, language_code
 from emocli.subtitles import subtitles
 from emocli.transcript import Segment, Transcript, overlaps
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from emocli.models.transcribers import converted_dir
+from emocli.asr.load import converted_dir
 from emocli.pipeline import judge, train
 from emocli.user_cache import cache_folder
 

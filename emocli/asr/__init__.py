@@ -1,0 +1,1 @@
+"""Speech recognition with Whisper, computed by openai-whisper or by faster-whisper."""
