@@ -17,13 +17,15 @@ from whisper.tokenizer import get_tokenizer
 N_VOCABULARY = 51865
 N_ENGLISH = 51864  # of the models that know English only
 N_CONTEXT = 448  # faster-whisper counts on that of the published models
-END_BIAS = 3.0  # texts end after some tokens and not where the context does
 WIDTH, N_HEADS = 16, 2
 
 
 @cache
 def network(n_vocabulary: int = N_VOCABULARY) -> Any:
-    """A network of openai-whisper with random weights that are the same each time."""
+    """A network of openai-whisper with random weights that are the same each time.
+
+    Positions point at a few tokens of text and then at the end, so that texts are short.
+    """
     dims = whisper.model.ModelDimensions(
         n_mels=80,
         n_audio_ctx=1500,
@@ -43,8 +45,14 @@ def network(n_vocabulary: int = N_VOCABULARY) -> Any:
             torch.nn.init.normal_(weights, std=0.3)
             if "ln" in name and name.endswith("weight"):
                 torch.nn.init.ones_(weights)
-        end = vocabulary(n_vocabulary).eot
-        made.decoder.ln.bias.data += END_BIAS * made.decoder.token_embedding.weight[end].detach()
+        words = vocabulary(n_vocabulary)
+        start = words.timestamp_begin
+        said = [start, *words.encode(" He had not seen the harbour."), start + 1000, words.eot]
+        if made.is_multilingual:
+            said = [words.to_language_token("en"), words.transcribe, *said]
+        tokens = made.decoder.token_embedding.weight.data
+        for place, position in enumerate(made.decoder.positional_embedding.data):
+            position += 100 * tokens[said[place % len(said)]]
     return made
 
 

@@ -12,13 +12,14 @@ import pytest
 import soundfile
 import whisper_checkpoints
 
-import emocli
 from emocli.asr import faster
 from emocli.asr.convert import convert_checkpoint
 from emocli.asr.load import Machine, converted_dir, load_transcriber
 from emocli.asr.transcriber import Abandoned
 from emocli.errors import ModelError
 from emocli.models.checkpoint import Checkpoint
+from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.transcribe import TranscriptionRun
 from emocli.transcript import TranscribeOptions
 
 GREEDY = {"temperatures": (0.0,), "no_speech_threshold": 1.0, "compression_ratio_threshold": 99.0}
@@ -110,14 +111,16 @@ def test_what_was_drawn_before_changes_nothing(folder, noise):
 def test_lanes_change_no_text(folder, noise, tmp_path, monkeypatch):
     for number in range(4):
         soundfile.write(tmp_path / f"{number}.wav", noise[: 8000 * (1 + number % 3)], 16000)
-    how = {"device": "cpu", "vad": False, "language": "en"}
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    one_by_one = emocli.transcribe(tmp_path, str(folder), **how)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert load(folder, n_recordings=6).n_lanes(DRAWN) == 2
-    together = emocli.transcribe(tmp_path, str(folder), **how)
-    assert together["text"].tolist() == one_by_one["text"].tolist()
-    np.testing.assert_allclose(together["avg_logprob"], one_by_one["avg_logprob"], atol=1e-4)
+    inputs, options = read_inputs([tmp_path]), TranscribeOptions(language="en", **GREEDY)
+
+    def heard(n_threads):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(n_threads))
+        transcriber = load(folder, n_recordings=4)
+        assert transcriber.n_lanes(options) == n_threads
+        run = TranscriptionRun(inputs, transcriber, options)
+        return [one.transcript for one in run.transcripts()]
+
+    assert heard(2) == heard(1)
 
 
 def test_progress_and_an_end_at_any_window(folder, noise):
