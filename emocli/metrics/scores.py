@@ -475,6 +475,8 @@ def _confidence_scores(sample: Sample, units: NDArray[np.intp], n_units: int) ->
     def of_equal_bins(bins: NDArray[np.float64]) -> Scored:
         return Scored({}, {"adaptive_ece": calibration.gaps(bins)})
 
+    if n_units == 1:  # nothing can be left out, so there is no use for the parts of adaptive ECE
+        return _additive(binned, of_bins), of_ranking
     # The borders stay where they are when a unit is left out: where they move, utterances on
     # them change sides, which no new table does in the same way.
     equal = ranking.bins_of_equal_mass(ranked_units, n_units, calibration.N_BINS)
