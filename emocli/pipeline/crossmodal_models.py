@@ -220,7 +220,7 @@ def _stack_card(
     n_fit: int,
 ) -> str:
     recipe = prepared.recipe
-    heads = [*(title(key) for key in figures), "macro-F1, balanced"]
+    heads = [*(title(key) for key in figures), f"{title('macro_f1')}, balanced"]
     rows = [["network", *heads], ["---"] * (len(heads) + 1)]
     for outcome, even in zip(outcomes, balanced, strict=False):
         best = outcome.history.evaluations[outcome.history.best].figures

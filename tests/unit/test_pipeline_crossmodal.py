@@ -314,7 +314,7 @@ def test_how_the_training_of_a_stack_went_is_told(stack, capsys):
     assert [line.partition(":")[0] for line in networks] == [
         one.network.name for one in stack.outcomes
     ]
-    figures = "macro-F1 {macro_f1:.3f}, UAR {uar:.3f}, accuracy {accuracy:.3f}"
+    figures = "macro F1 {macro_f1:.3f}, UAR {uar:.3f}, accuracy {accuracy:.3f}"
     assert stacked == f"stack: {figures.format(**stack.stacked)} on dev"
     assert wrote == f"Wrote the model to {stack.folder}; predict with -m {stack.folder}"
 

@@ -13,6 +13,7 @@ from emocli.training.data import (
     cross_validation,
     draw_weights,
     final_split,
+    fit_to_tables,
     leave_corpus_out,
     read_utterances,
 )
@@ -167,3 +168,72 @@ def test_draws_are_balanced_over_corpora_and_labels():
     assert shares == pytest.approx([0.2, 0.2, 0.5, 0.1])
     assert draw_weights(people, ("angry", "sad"), 0.0)[9:].sum() == 0
     assert np.isclose(weights.sum(), 1)
+
+
+OWN = {
+    "name": "builtin",
+    "labels": ["angry", "sad"],
+    "split": {"folds": 6},
+    "licence": "theirs",
+    "members": [{"kind": "perceptron", "utterances_per_epoch": 7680, "batch_size": 128}],
+}
+
+
+def own(**columns):
+    columns = {"file": [f"{n}.wav" for n in range(len(columns["emotion"]))], **columns}
+    return {"deep/my.csv": PredictionTable.from_columns(columns, folder="deep")}
+
+
+def test_a_recipe_of_the_package_takes_the_words_of_somebodys_table():
+    emotions = ["Relaxed", "joy", "relaxed", "Joy", "nan", "joy"]
+    tables = own(emotion=emotions, speaker=["a", "a", "b", "b", "b", "Unknown"])
+    found, remarks = fit_to_tables(OWN, tables, ())
+    assert found["labels"] == ["joy", "relaxed"]
+    assert found["data"] == [{"name": "my", "table": "deep/my.csv"}]
+    assert (found["name"], found["licence"], found["notes"]) == ("builtin-my", "", "")
+    assert (found["temperature"], found["split"]) == ("held-out", {"folds": 3})
+    assert found["members"][0]["utterances_per_epoch"] == 1024
+    assert remarks == [
+        "1 rows without an emotion to train on are left out.",
+        "No speaker is named for 1 of 5 recordings: each of these is held out by itself, so "
+        "figures flatter where somebody speaks in several.",
+    ]
+    parsed = parse_recipe(found, "r")
+    read = read_utterances(tables["deep/my.csv"], parsed.data[0], parsed)
+    assert [one.label for one in read] == ["relaxed", "joy", "relaxed", "joy", "joy"]
+    kept, _ = fit_to_tables({**OWN, "labels": ["joy", "relaxed"]}, tables, ("labels",))
+    assert kept["labels"] == ["joy", "relaxed"]
+
+
+def test_a_table_of_one_speaker_is_trained_on_and_not_measured():
+    found, remarks = fit_to_tables(OWN, own(emotion=["a", "b"] * 2, speaker=["x"] * 4), ())
+    assert (found["temperature"], found["split"]) == (1.0, {"folds": 0})
+    assert remarks == [
+        "All recordings are of one speaker, so nobody can be held out: the model is not measured "
+        "and its probabilities are not calibrated."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("emotions", "sentence"),
+    [
+        (["joy"] * 3, "all 3 rows are joy, expected two emotions or more. Add recordings."),
+        (["", "nan"], "no row names one, expected two emotions or more. Add recordings."),
+        (["joy", "joy", "sad"], "one recording of sad, expected two or more of each emotion. Add "
+         "recordings, or name the labels to train on with --set 'labels=[...]'."),
+    ],
+)  # fmt: skip
+def test_tables_of_ones_own_that_cannot_be_trained_on(emotions, sentence):
+    with pytest.raises(RecipeError) as caught:
+        fit_to_tables(OWN, own(emotion=emotions), ())
+    assert str(caught.value) == f"deep/my.csv: {sentence}"
+
+
+def test_a_table_of_ones_own_without_emotions():
+    table = PredictionTable.from_columns({"file": ["a"], "mood": ["sad"]})
+    with pytest.raises(RecipeError) as caught:
+        fit_to_tables(OWN, {"my.csv": table}, ())
+    assert str(caught.value) == (
+        "my.csv: no column emotion among file, mood, expected file, emotion and maybe speaker. "
+        "Rename the column."
+    )

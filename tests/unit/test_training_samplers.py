@@ -70,3 +70,11 @@ def test_the_cosine_by_epoch_is_the_published_one():
         epoch = step // 5
         rate = lowest + (highest - lowest) * (1 + np.cos(np.pi * epoch / 2)) / 2
         assert highest * factor == pytest.approx(rate)
+
+
+def test_weights_count_what_is_in_the_data_or_what_is_drawn():
+    labels = np.array([0] * 6 + [1] * 2)
+    sampler = make_sampler("class-balanced", labels, ["neutral", "sad"])
+    assert sampler.weights(labels, 2, kind=True).tolist() == pytest.approx([8 / 12, 2.0])
+    assert sampler.weights(labels, 2, kind="drawn").tolist() == pytest.approx([1.0, 1.0])
+    assert sampler.weights(labels, 2, kind=False).tolist() == [1.0, 1.0]
