@@ -31,6 +31,10 @@ by synthetic responses of 0.2 to 0.7 s, 0.44 to 0.89.
 IN_PHASE = 0.8
 """Share of the common sound that has to be in phase, or a mean loses too much of it."""
 
+_SURELY_IN_PHASE = 0.9
+_SPARSE = 8
+"""Every eighth sample tells whether channels agree as well as all of them."""
+
 HARMLESS_POWER = 1 / 16
 """A channel 12 dB below another takes 2.5 dB of it away at most."""
 
@@ -157,6 +161,8 @@ def in_phase_channels(frames: NDArray[np.float32], sampling_rate: int) -> tuple[
     Returns:
         Their indices, None for all.
     """
+    if _agree(np.ascontiguousarray(frames[::_SPARSE].T)):
+        return None
     channels = np.ascontiguousarray(frames.T)
     power = _powers(channels)
     if not np.isfinite(power).all() or np.count_nonzero(power) < 2:
@@ -170,6 +176,15 @@ def in_phase_channels(frames: NDArray[np.float32], sampling_rate: int) -> tuple[
             kept.append(index)
             mixed = mixed + other
     return None if len(kept) == len(channels) else tuple(sorted(kept))
+
+
+def _agree(channels: NDArray[np.float32]) -> bool:
+    """Whether all channels go with the loudest or are far softer, as in most recordings."""
+    power = _powers(channels)
+    loudest = int(np.argmax(power))
+    product = np.einsum("ij,j->i", channels, channels[loudest])
+    in_phase = product >= _SURELY_IN_PHASE * np.sqrt(power * power[loudest])
+    return bool((in_phase | (power < HARMLESS_POWER * power[loudest])).all())
 
 
 def _powers(channels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """PATH arguments as utterances: files, folders, patterns, manifests and standard input."""
 
+import atexit
 import codecs
 import math
 import os
@@ -322,9 +323,6 @@ def is_binary(data: bytes) -> bool:
 
 _NOT_IN_PATHS = frozenset(range(1, 32)) - frozenset(b"\t\n\r\x1b")
 
-_held_files: list[Any] = []
-"""Copies of standard input; they go with the process."""
-
 
 def _held(data: bytes) -> Utterance:
     """A recording that came on standard input, kept in a nameless file where the system has such.
@@ -334,7 +332,7 @@ def _held(data: bytes) -> Utterance:
     """
     nameless = sys.platform == "linux"
     file = (tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile)()
-    _held_files.append(file)
+    atexit.register(file.close)  # and with it the copy is gone
     file.write(data)
     file.flush()
     path = f"/proc/self/fd/{file.fileno()}" if nameless else file.name

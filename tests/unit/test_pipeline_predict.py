@@ -267,16 +267,16 @@ def test_windows_of_a_segment_have_times_of_the_recording():
 
 
 def test_several_models_hear_a_recording_decoded_once(monkeypatch):
-    from emocli.pipeline import speech
+    from emocli.pipeline import inputs
 
     opened = []
 
-    class Counted(speech.WaveformStream):
+    class Counted(inputs.WaveformStream):
         def __init__(self, path, *arguments, **options):
             opened.append(str(path))
             super().__init__(path, *arguments, **options)
 
-    monkeypatch.setattr(speech, "WaveformStream", Counted)
+    monkeypatch.setattr(inputs, "WaveformStream", Counted)
     write_tone(Path("a.wav"), sampling_rate=44100)
     write_tone(Path("b.wav"))
     high, low = FakeRecognizer(name="high"), FakeRecognizer(name="low", sampling_rate=8000)
