@@ -319,6 +319,26 @@ def test_layers_of_text_networks(family, tmp_path):
             np.testing.assert_allclose(single, found, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", ["roberta", "deberta-v2"])
+def test_states_of_padding_are_kept_as_the_paper_s_features_have_them(family, tmp_path):
+    kind, facts = TEXT[family]
+    network = checkpoints.text_network(kind, **facts)
+    folder = checkpoints.save_network(tmp_path, network, {"0": "negative"}, None)
+    checkpoints.save_tokenizer(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    encoder = load_encoder(str(folder), device="cpu", max_tokens=12, keeps_padding=True)
+    assert dict(encoder.identity.settings)["padding"] == "kept"
+    assert encoder.identity != load_encoder(str(folder), device="cpu", max_tokens=12).identity
+    for text, found in zip(TEXTS, encoder.encode(TEXTS), strict=True):
+        given = tokenizer(
+            text, padding="max_length", max_length=12, truncation=True, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            states = network.base_model(given["input_ids"], attention_mask=given["attention_mask"])
+        assert found.shape[0] == 12
+        np.testing.assert_allclose(found, states.last_hidden_state[0].numpy(), atol=1e-5)
+
+
 def test_texts_are_cut_and_it_is_said(tmp_path):
     network = checkpoints.text_network("roberta")
     folder = checkpoints.save_tokenizer(checkpoints.save_network(tmp_path, network, {}, None))

@@ -11,7 +11,7 @@ from fitting_task import Points, network, options
 from torch import nn
 
 from emocli.errors import RecipeError
-from emocli.training.fitting import BEST, STATE, GroupOptions, _ahead, fit, grouped
+from emocli.training.fitting import BEST, STATE, GroupOptions, _ahead, _Run, fit, grouped
 from emocli.training.objectives import Categorical, Dimensional
 from emocli.training.samplers import make_sampler
 
@@ -387,3 +387,28 @@ def test_class_weights_follow_the_targets_to_their_device():
     assert loss.device.type == "meta"
     (again,) = objective.terms(torch.zeros(1, 2), torch.tensor([0]))
     assert again.item() == pytest.approx(np.log(2))
+
+
+def test_a_loss_over_micro_batches_is_the_mean_of_theirs():
+    weights = torch.tensor([0.2, 1.0, 3.0])
+    task = Points(Categorical(weights))
+    first, second = network(0.0), network(0.0)
+    order = task.sampler.draw(np.random.default_rng([7, 0]))[:32]
+    chosen = options(micro_batch=8, accumulation=4, loss_over="micro-batch")
+    run = _Run(first, task, chosen, Path())
+    parts = [order[start : start + 8] for start in range(0, 32, 8)]
+    targets = [task.targets[torch.from_numpy(part)] for part in parts]
+    batches = [task.inputs(part) for part in parts]
+    found = run._in_parts(batches, targets, is_apart=True)
+    expected = torch.stack(
+        [
+            torch.nn.functional.cross_entropy(second(*batch), target, weights)
+            for batch, target in zip(batches, targets, strict=True)
+        ]
+    ).mean()
+    expected.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+    whole = _Run(network(0.0), task, options(micro_batch=8, accumulation=4), Path())
+    assert whole._in_parts(batches, targets, is_apart=False).item() != pytest.approx(found.item())
