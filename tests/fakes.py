@@ -25,7 +25,7 @@ class FakeRecognizer(Recognizer):
         self.refuses = refuses
         self.calls: list[list[int]] = []
 
-    def logits(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
+    def _logits(self, utterances: Sequence[np.ndarray]) -> np.ndarray:
         self.calls.append([len(waveform) for waveform in utterances])
         if any(np.isclose(np.abs(one).max(initial=0), self.refuses) for one in utterances):
             raise ModelError("the fake refuses this recording. Give another.")
@@ -53,7 +53,7 @@ class FakeTextRecognizer(Recognizer):
             }
         )
 
-    def logits(self, utterances: Sequence[str]) -> np.ndarray:
+    def _logits(self, utterances: Sequence[str]) -> np.ndarray:
         return np.array(
             [
                 [2.0 * text.count("hate"), 2.0 * text.count("love"), 0.5, 0.1 * len(text)]

@@ -41,7 +41,7 @@ class CompactRecognizer(Recognizer):
         self.adaptation = adaptation
         self.module = network.eval()
 
-    def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, 4 or as many labels as there are).
 
         They do not depend on the level of a waveform, nor on the others of the call; those of a

@@ -202,7 +202,7 @@ class CrossModalRecognizer(Recognizer):
         self.needs_text = any(one.identity.modality == "text" for one in self.encoders)
         self.max_seconds = shortest_limit(self.encoders)
 
-    def logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
         """Logits of utterances, shape (n_utterances, n_labels); see `Recognizer.logits`."""
         if not utterances:
             return np.empty((0, len(self.card.labels)))
@@ -239,7 +239,7 @@ class StackRecognizer(Recognizer):
         self.needs_text = any(member.needs_text for member in self.members)
         self.max_seconds = shortest_limit(self._encoders)
 
-    def logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[Spoken]) -> NDArray[np.float64]:
         """Logarithms of the forests' mean votes, shape (n_utterances, n_labels)."""
         if not utterances:
             return np.empty((0, len(self.card.labels)))

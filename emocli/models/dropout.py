@@ -53,7 +53,7 @@ class DropoutDraws(Recognizer):
         self._recognizer, self.n_draws, self._seed = recognizer, n_draws, seed
         self.pool_seconds = recognizer.pool_seconds / n_draws
 
-    def logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, n_draws, n_labels); see `Recognizer.logits`."""
         draws = np.empty((len(utterances), self.n_draws, len(self.card.labels)))
         with self._dropping():

@@ -33,7 +33,7 @@ class HashedTextRecognizer(Recognizer):
         self.temperature = temperature
         self._network = network
 
-    def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated logits of texts, shape (n_texts, n_labels).
 
         The result of a text does not depend on the others.

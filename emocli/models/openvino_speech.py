@@ -55,7 +55,7 @@ class OpenVinoRecognizer(Recognizer):
         self._compiled = compiled
         self._takes_frames = len(compiled.inputs) > 1
 
-    def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Scores of waveforms; see `Recognizer.logits`."""
         result = np.empty((len(utterances), self._network.outputs.n_logits))
 

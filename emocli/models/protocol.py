@@ -118,20 +118,38 @@ class Recognizer(ABC):
     one_core: bool = False
     adaptation: "Adaptation | None" = None
 
-    @abstractmethod
-    def logits(self, utterances: Sequence[Any]) -> "NDArray[np.float64]":
+    def logits(
+        self, utterances: Sequence[Any], sampling_rate: int | None = None
+    ) -> "NDArray[np.float64]":
         """Scores of utterances, each independent of the others in the call.
 
         Args:
-            utterances: float32 mono waveforms of shape (n_samples,) at
-                ``card.sampling_rate`` for speech models, strings for text models,
-                `emocli.models.cross_modal.Spoken` for multimodal ones.
+            utterances: mono waveforms of floating-point samples, shape (n_samples,), for speech
+                models; strings for text models; `emocli.models.cross_modal.Spoken` for multimodal
+                ones.
+            sampling_rate: Hz of the waveforms, which are resampled where the model takes others;
+                None where they are at ``card.sampling_rate``.
 
         Returns:
             Logits of shape (n_utterances, n_labels), or values of shape
             (n_utterances, n_dimensions) for dimensional models; with an axis of draws in the
             middle where ``n_draws`` is not 0.
+
+        Raises:
+            ModelError: an utterance is not what the model takes, or memory runs out.
         """
+        from emocli.models.utterances import check_texts, check_waveforms
+
+        if self.card.modality == "text":
+            return self._logits(check_texts(utterances))
+        if self.card.modality == "speech":
+            rate = self.card.sampling_rate
+            return self._logits(check_waveforms(utterances, rate, sampling_rate))
+        return self._logits(utterances)
+
+    @abstractmethod
+    def _logits(self, utterances: Sequence[Any]) -> "NDArray[np.float64]":
+        """The same for utterances as the model takes them."""
 
     def remarks(self, utterances: Sequence[Any]) -> list[str]:
         """What of each utterance is not taken in, empty where all is."""

@@ -86,7 +86,7 @@ class SpeechRecognizer(Recognizer):
             mixed_lengths=mixed_lengths,
         )
 
-    def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Scores of waveforms; see `Recognizer.logits`.
 
         Raises:

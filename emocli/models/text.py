@@ -73,7 +73,7 @@ class TextRecognizer(Recognizer):
         self._device = device
         self._batch_size = batch_size
 
-    def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
         """Scores of texts; see `Recognizer.logits`.
 
         Raises:
@@ -104,7 +104,7 @@ class LibraryTextRecognizer(TextRecognizer):
     nothing is padded; without a padding token each is alone.
     """
 
-    def logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[str]) -> NDArray[np.float64]:
         """Scores of texts; see `Recognizer.logits`.
 
         Raises:

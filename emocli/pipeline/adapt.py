@@ -53,7 +53,7 @@ class TraitsRecognizer(Recognizer):
             source=own.source,
         )
 
-    def logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[Any]) -> NDArray[np.float64]:
         """The traits; see `Recognizer.logits`."""
         return self._recognizer.traits(utterances)
 

@@ -27,7 +27,7 @@ class Dropping(Recognizer):
         self.card = ModelCard(name="m", labels=("happy", "sad"))
         self.module = Network(p).eval()
 
-    def logits(self, utterances):
+    def _logits(self, utterances):
         with torch.inference_mode():
             return self.module(torch.from_numpy(np.stack(utterances))).double().numpy()
 

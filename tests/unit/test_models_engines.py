@@ -236,9 +236,9 @@ def test_a_model_is_timed_after_a_first_round():
     taken = iter([9.0, 0.3, 0.1, 0.2])
 
     class Slow(FakeRecognizer):
-        def logits(self, utterances):
+        def _logits(self, utterances):
             time.sleep(next(taken) / 100)
-            return super().logits(utterances)
+            return super()._logits(utterances)
 
     assert 0.001 <= probes.seconds_taken(Slow()) < 0.09
     assert list(taken) == []

@@ -24,7 +24,7 @@ class Adaptable(FakeRecognizer):
 
     adaptation = ADAPTATION
 
-    def logits(self, utterances):
+    def _logits(self, utterances):
         rng = np.random.default_rng(1)
         found = np.zeros((len(utterances), 4))
         for row, one in enumerate(utterances):

@@ -25,7 +25,7 @@ class Counting(Recognizer):
         self.card = ModelCard(name="counting", modality="multimodal", labels=("angry", "sad"))
         self.max_seconds, self.needs_text = max_seconds, needs_text
 
-    def logits(self, utterances):
+    def _logits(self, utterances):
         return np.array([[len(one.waveform) / 16000, len(one.text)] for one in utterances])
 
 
