@@ -10,7 +10,7 @@ import typer
 
 from emocli.asr.load import Machine, load_transcriber
 from emocli.cli import options, resuming
-from emocli.cli.console import Talk, choose_format, complain, emit, finish
+from emocli.cli.console import Failures, Talk, choose_format, emit, finish
 from emocli.cli.options import OUTPUT_PANEL, channel_of
 from emocli.cli.places import file_places, write_text
 from emocli.cli.progress import shown
@@ -308,11 +308,12 @@ def _write(
 
 
 def _said(done: Iterator[Transcribed]) -> Iterator[Transcribed]:
-    """The same; each failure is said as it happens."""
-    for one in done:
-        if one.error:
-            complain(one.error)
-        yield one
+    """The same; failures are said as they happen."""
+    with Failures() as failures:
+        for one in done:
+            if one.error:
+                failures.add(one.utterance.file, one.error)
+            yield one
 
 
 def _kind(output: str, form: TranscriptFormat | None) -> str:
