@@ -1,17 +1,22 @@
-"""Timelines of emotions for other programs: RTTM, Audacity, Praat and subtitles."""
+"""Timelines of emotions for other programs: RTTM, Audacity, Praat, ELAN and subtitles."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isnan, nan
 from pathlib import PurePosixPath
+from urllib.parse import quote_from_bytes
+from xml.sax.saxutils import escape, quoteattr
 
 from emocli.subtitles import clock
 from emocli.table import PROBABILITY_PREFIX, PredictionTable
 from emocli.timeline.tables import meet
 
-FORMATS = ("rttm", "audacity", "textgrid", "srt")
-SUFFIXES = {"rttm": ".rttm", "audacity": ".txt", "textgrid": ".TextGrid", "srt": ".srt"}
+FORMATS = ("rttm", "audacity", "textgrid", "eaf", "srt")
+SUFFIXES = {
+    **{"rttm": ".rttm", "audacity": ".txt", "textgrid": ".TextGrid", "eaf": ".eaf"},
+    "srt": ".srt",
+}
 """The ending that each program looks for."""
 
 
@@ -77,21 +82,28 @@ def label_track(marks: Sequence[Mark], form: str, file: str) -> str:
     ordered = sorted(marks, key=lambda one: (one.start, one.end))
     if form == "textgrid":
         return _textgrid(ordered)
+    if form == "eaf":
+        return _eaf(ordered, file)
     return _WRITERS[form]([one for one in ordered if one.label], file)
 
 
 def _rttm(marks: Sequence[Mark], file: str) -> str:
     """RTTM with the emotion, after the speaker if there is one, where RTTM has the speaker."""
-    name = _field(PurePosixPath(file).stem)
+    name = rttm_name(PurePosixPath(file).stem)
     return "".join(
         f"SPEAKER {name} 1 {one.start:.3f} {one.end - one.start:.3f} <NA> <NA> "
-        f"{_field('/'.join(filter(None, (one.speaker, one.label))))} {_probability(one)} <NA>\n"
+        f"{rttm_name('/'.join(filter(None, (one.speaker, one.label))))} {_probability(one)} <NA>\n"
         for one in marks
     )
 
 
-def _field(text: str) -> str:
-    """A text without the blanks that end a field."""
+def rttm_name(text: str) -> str:
+    """A text as a field of RTTM, which blanks would end.
+
+    Example:
+        >>> rttm_name("my call (2)")
+        'my_call_(2)'
+    """
     return re.sub(r"\s+", "_", text)
 
 
@@ -189,6 +201,67 @@ def _tier(number: int, name: str, marks: Sequence[Mark]) -> str:
 def _quoted(text: str) -> str:
     """A text as Praat writes it, with quotes doubled."""
     return '"' + " ".join(text.split()).replace('"', '""') + '"'
+
+
+_EAF_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="emocli" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0" \
+xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
+xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
+  <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
+    <MEDIA_DESCRIPTOR MEDIA_URL={url} MIME_TYPE={mime} RELATIVE_MEDIA_URL={relative}/>
+  </HEADER>
+"""
+# The date is required; one that does not change lets the same predictions give the same bytes.
+
+_EAF_TAIL = """  <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="emotion" \
+TIME_ALIGNABLE="true"/>
+</ANNOTATION_DOCUMENT>
+"""
+
+
+def _eaf(marks: Sequence[Mark], file: str) -> str:
+    """ELAN's annotations: a tier for each speaker and model, and more where marks overlap.
+
+    Source: H. Sloetjes and A. Somasundaram, "ELAN Annotation Format", EAF 3.0.
+    """
+    name = PurePosixPath(file).name
+    mime = "audio/x-wav" if name.lower().endswith(".wav") else "unknown"
+    quoted = (quoteattr(_xml(one)) for one in (_url(name), mime, f"./{_url(name)}"))
+    head = _EAF_HEAD.format(**dict(zip(("url", "mime", "relative"), quoted, strict=True)))
+    slots, tiers, n_marks = [], [], 0
+    for tier, lane in _tiers([one for one in marks if one.label]) or [("emotion", [])]:
+        speaker = lane[0].speaker if lane else ""
+        who = f" PARTICIPANT={quoteattr(_xml(speaker))}" if speaker else ""
+        identity = f"{who} TIER_ID={quoteattr(_xml(tier))}"
+        tiers.append(f'  <TIER LINGUISTIC_TYPE_REF="emotion"{identity}>\n')
+        for one in lane:
+            n_marks += 1
+            ends = (f"ts{2 * n_marks - 1}", f"ts{2 * n_marks}")
+            slots += [
+                f'    <TIME_SLOT TIME_SLOT_ID="{slot}" TIME_VALUE="{round(seconds * 1000)}"/>\n'
+                for slot, seconds in zip(ends, (one.start, one.end), strict=True)
+            ]
+            tiers.append(
+                f'    <ANNOTATION>\n      <ALIGNABLE_ANNOTATION ANNOTATION_ID="a{n_marks}" '
+                f'TIME_SLOT_REF1="{ends[0]}" TIME_SLOT_REF2="{ends[1]}">\n'
+                f"        <ANNOTATION_VALUE>{escape(_xml(one.label))}</ANNOTATION_VALUE>\n"
+                f"      </ALIGNABLE_ANNOTATION>\n    </ANNOTATION>\n"
+            )
+        tiers.append("  </TIER>\n")
+    order = f"  <TIME_ORDER>\n{''.join(slots)}  </TIME_ORDER>\n"
+    return f"{head}{order}{''.join(tiers)}{_EAF_TAIL}"
+
+
+def _url(name: str) -> str:
+    return quote_from_bytes(name.encode("utf-8", "surrogateescape"))
+
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _xml(text: str) -> str:
+    """A text in one line without the characters that XML has no way to write."""
+    return _NOT_XML.sub("\ufffd", " ".join(text.split()))
 
 
 _WRITERS = {"rttm": _rttm, "audacity": _audacity, "srt": _srt}

@@ -7,8 +7,11 @@ table can contradict itself.
 """
 
 import math
+import posixpath
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from emocli import posteriors
 from emocli.errors import TableError
+from emocli.labels import is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +35,8 @@ SIGMOID_PREFIX = "sigmoid_"
 anything; its posterior is their shares."""
 SCORE_PREFIXES = (PROBABILITY_PREFIX, SIGMOID_PREFIX)
 """Begin the columns of one model's figures for each label."""
+VOTES_PREFIX = "votes_"
+"""Columns of a truth table that count the annotators who chose a label."""
 UNNAMED = "unnamed"
 """Stands for a model that a table does not name, inside the name of what was made of it."""
 PROBABILITY_TOLERANCE = 1e-3
@@ -81,6 +87,81 @@ def listing(names: Iterable[object]) -> str:
     return ", ".join(found[:FIRST]) + rest
 
 
+_ESCAPED_BYTES = re.compile("[\udc80-\udcff]+")
+
+
+def spelling(file: str) -> str:
+    r"""One spelling for all the ways in which a path may be written.
+
+    Macs write accents as characters of their own (NFD) and others do not (NFC), Windows has
+    ``\`` between folders, and old disks have names in Windows-1252.
+
+    Example:
+        >>> spelling("a\\Mu\u0308ller.flac") == spelling("./a/M\u00fcller.flac")
+        True
+    """
+    path = file.replace("\\", "/").removeprefix("./")
+    if path.isascii():
+        return path
+    return unicodedata.normalize("NFC", _ESCAPED_BYTES.sub(_as_windows_text, path))
+
+
+def _as_windows_text(found: re.Match[str]) -> str:
+    return found[0].encode("ascii", "surrogateescape").decode("cp1252", "surrogateescape")
+
+
+def stem_of(file: str) -> str:
+    r"""The name of a recording without folder and ending, whatever system wrote its path.
+
+    Example:
+        >>> stem_of("C:\\data\\keys.flac"), stem_of("b/keys")
+        ('keys', 'keys')
+    """
+    return posixpath.splitext(posixpath.basename(spelling(file)))[0]
+
+
+def join_advice(left: "PredictionTable", right: "PredictionTable", *, whole: bool) -> str:
+    """What helps where the rows of two tables do not meet, as the rest of a sentence.
+
+    Nothing that would fail the same way, so it is empty where the recordings are others.
+
+    Args:
+        left: one table.
+        right: the other.
+        whole: every row of either needs a partner; else some do.
+    """
+    ours, theirs = ({spelling(file) for file in table["file"].tolist()} for table in (left, right))
+    our_names, their_names = ([stem_of(file) for file in some] for some in (ours, theirs))
+    by_name = [
+        [(stem_of(key[0]), *key[1:]) for key in table.keys()] for table in (left, right)
+    ]
+    if _meet(by_name[0], by_name[1], whole):
+        return (
+            "name the folder that both start from with --root, or compare names alone with "
+            "--match stem"
+        )
+    if not _overlap(set(our_names), set(their_names), whole):
+        return ""
+    is_shared = any(len(set(names)) < len(names) for names in (our_names, their_names))
+    if is_shared and not _overlap(ours, theirs, whole):
+        return "name the folder that both start from with --root"
+    return "give the same start and end in both, for they name the same recordings"
+
+
+def _overlap(left: set[str], right: set[str], whole: bool) -> bool:
+    return left == right if whole else bool(left & right)
+
+
+def _meet(left: Sequence[Key], right: Sequence[Key], whole: bool) -> bool:
+    """Whether keys would join, all or some."""
+    try:
+        found = join(left, right)
+    except TableError:
+        return False
+    n_alone = len(found.left_only) + len(found.right_only)
+    return not n_alone if whole else bool((found.right >= 0).any())
+
+
 @dataclass(frozen=True)
 class PredictionTable:
     """A checked table of predictions.
@@ -90,10 +171,12 @@ class PredictionTable:
     Attributes:
         columns: arrays of one length by column name, in the order in which they are written.
         folder: folder that relative paths in ``file`` start from; empty for the working folder.
+        remarks: sentences on what was taken for what when it was read.
     """
 
     columns: Mapping[str, Column]
     folder: str = ""
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_columns(
@@ -212,7 +295,9 @@ class PredictionTable:
     def select(self, which: NDArray[Any]) -> "PredictionTable":
         """The rows that a boolean mask or an array of indices names."""
         return PredictionTable(
-            {name: values[which] for name, values in self.columns.items()}, self.folder
+            {name: values[which] for name, values in self.columns.items()},
+            self.folder,
+            self.remarks,
         )
 
     def with_columns(self, columns: Mapping[str, Sequence[Any] | Column]) -> "PredictionTable":
@@ -228,15 +313,16 @@ class PredictionTable:
             added = _as_arrays({"file": self["file"], **columns}, "table")
             merged = {**self.columns, **added}
             return PredictionTable(
-                {name: merged[name] for name in _column_order(merged)}, self.folder
+                {name: merged[name] for name in _column_order(merged)}, self.folder, self.remarks
             )
-        return self.from_columns({**self.columns, **columns}, folder=self.folder)
+        table = self.from_columns({**self.columns, **columns}, folder=self.folder)
+        return replace(table, remarks=self.remarks)
 
     def without_columns(self, names: Iterable[str]) -> "PredictionTable":
         """The same rows without some columns."""
         gone = set(names)
         kept = {name: values for name, values in self.columns.items() if name not in gone}
-        return PredictionTable(kept, self.folder)
+        return PredictionTable(kept, self.folder, self.remarks)
 
     def keys(self) -> list[Key]:
         """The utterance of each row: file, start and end in milliseconds, and channel if any."""
@@ -275,7 +361,7 @@ def _as_arrays(columns: Mapping[str, Any], name: str) -> dict[str, Column]:
     if "file" not in columns:
         raise TableError(
             f"{name}: no column file among {listing(columns) or 'no columns'}. "
-            f"A table needs a header line with at least file."
+            f"A table needs a header line with at least file; --file-column names another."
         )
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -284,6 +370,7 @@ def _as_arrays(columns: Mapping[str, Any], name: str) -> dict[str, Column]:
             f"({', '.join(f'{key} {length}' for key, length in lengths.items())}), "
             f"expected one value for each row. Complete the short ones."
         )
+    columns = {_text(key): values for key, values in columns.items()}
     arrays = {
         key: _figure_array(key, values, columns["file"], name)
         if is_figure(key)
@@ -301,32 +388,71 @@ def _as_arrays(columns: Mapping[str, Any], name: str) -> dict[str, Column]:
 
 def _text_array(values: Iterable[Any]) -> Column:
     """Values as an object array of ``str``; None and NaN are missing."""
-    texts = ["" if _is_missing(value) else str(value) for value in values]
+    texts = [_text(value) for value in values]
     array = np.empty(len(texts), dtype=object)
     array[:] = texts
     return array
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def _text(value: Any) -> str:
+    """A value as text that can be written: half characters of JSON are spelled out."""
+    if type(value) is not str:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return ""
+        value = str(value)
+    if value.isascii():
+        return str(value)
+    try:
+        # Bytes of file names that are no UTF-8 are kept as Python keeps them.
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    return str(value)
+
+
+def figure_of(value: Any) -> float:
+    """A cell as a number; NaN where it is empty or has a word for a missing value.
+
+    Raises:
+        ValueError: something else than a finite number.
+
+    Example:
+        >>> figure_of("1e-3"), figure_of(2), figure_of(" NA ")
+        (0.001, 2.0, nan)
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        if is_missing(value):
+            return math.nan
+        raise ValueError(value) from None
+    if math.isinf(number) or isinstance(value, (bool, np.bool_)):
+        raise ValueError(value)
+    if isinstance(value, str) and "_" in value:  # 1_000 is a number in Python alone
+        raise ValueError(value)
+    return number
 
 
 def _figure_array(key: str, values: Any, files: Sequence[str], name: str) -> NDArray[np.float64]:
-    """Values as float64; an empty text or None is missing, other texts must be finite numbers."""
+    """Values as float64; see `figure_of`."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiu":
         return values.astype(np.float64)
     numbers = np.full(len(values), np.nan)
     for row, value in enumerate(values):
-        if _is_missing(value) or value == "":
-            continue
         try:
-            numbers[row] = float(value)
-        except (OverflowError, TypeError, ValueError):
+            numbers[row] = figure_of(value)
+        except ValueError:
             raise TableError(
-                f"{name}: {key} of {files[row]} is {value!r}, expected a number. "
+                f"{name}: {key} of {_text(files[row])} is {_shortened(value)}, expected a number. "
                 f"Correct it or leave it empty."
             ) from None
     return numbers
+
+
+def _shortened(value: Any, longest: int = 60) -> str:
+    """A value as Python writes it, without the middle of long ones."""
+    text = _text(repr(value))
+    return text if len(text) <= longest else f"{text[: longest - 10]}...{text[-7:]}"
 
 
 def _checked_posteriors(

@@ -16,6 +16,7 @@ PURE = {
     "schema",
     "splits",
     "table",
+    "table_reader",
     "table_writer",
     "transcript",
     "subtitles",
@@ -30,17 +31,19 @@ PURE = {
     "calibration",
     "judging",
 }
+FILES = {"files"}
 NETWORKS = {"networks"}
 EDGES = {"asr", "audio", "chat", "corpora", "models", "training", "table_io", "report"}
 ALLOWED = {
     **{room: PURE for room in PURE},
+    "files": PURE,
     "networks": PURE | NETWORKS,
-    # An edge knows the pure rooms, the networks and itself.
-    **{room: PURE | NETWORKS | {room} for room in EDGES},
+    # An edge knows the pure rooms, files, the networks and itself.
+    **{room: PURE | FILES | NETWORKS | {room} for room in EDGES},
     # Speech recognition finds its checkpoints as all models do, and asks where speech is.
-    "asr": PURE | NETWORKS | {"asr", "audio", "models"},
-    "pipeline": PURE | NETWORKS | EDGES | {"pipeline"},
-    "cli": PURE | EDGES | {"pipeline", "cli"},
+    "asr": PURE | FILES | NETWORKS | {"asr", "audio", "models"},
+    "pipeline": PURE | FILES | NETWORKS | EDGES | {"pipeline"},
+    "cli": PURE | FILES | EDGES | {"pipeline", "cli"},
     "__init__": PURE | EDGES | {"pipeline"},
     "__main__": {"cli"},
 }
@@ -55,6 +58,7 @@ HEAVY = (
     "av",
     "onnxruntime",
     "pyarrow",
+    "openpyxl",
     "openvino",
     "ray",
     "fsspec",

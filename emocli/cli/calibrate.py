@@ -20,18 +20,24 @@ from emocli.cli.confidence import (
     withheld,
 )
 from emocli.cli.console import Talk, choose_format, emit
+from emocli.cli.named_files import tell_tables
 from emocli.cli.options import (
     CsvSafe,
+    FileColumn,
     Format,
     Match,
     MatchOption,
     Output,
+    Overwrite,
     Quiet,
     Root,
+    SpeakerColumn,
+    TextColumn,
     TruthColumn,
     Verbose,
 )
 from emocli.cli.render import prediction_table
+from emocli.files import STDIN, check_output, write_text
 from emocli.metrics.registry import METRICS
 from emocli.pipeline.calibrate import (
     CalibrationOptions,
@@ -40,7 +46,8 @@ from emocli.pipeline.calibrate import (
     fit_calibration,
 )
 from emocli.pipeline.pairing import Pairing
-from emocli.table_io import STDIN, check_place, read_table, read_tables, replacing
+from emocli.table_io import table_files
+from emocli.table_reader import ColumnNames
 
 FIT_PANEL = "Fitting"
 APPLY_PANEL = "Applying"
@@ -113,20 +120,15 @@ def calibrate(
             rich_help_panel=FIT_PANEL,
         ),
     ] = False,
-    speaker_column: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Column of either table that names the speaker.",
-            rich_help_panel=FIT_PANEL,
-        ),
-    ] = "speaker",
     truth_column: TruthColumn = "emotion",
     ignore_extra: Annotated[
         bool, typer.Option("--ignore-extra", help="Leave out predictions without a truth.")
     ] = False,
     match: MatchOption = Match.PATH,
     root: Root = None,
+    file_column: FileColumn = "",
+    text_column: TextColumn = "",
+    speaker_column: SpeakerColumn = "",
     apply: Annotated[
         str | None,
         typer.Option(
@@ -140,6 +142,7 @@ def calibrate(
     output: Output = STDIN,
     format_: Format = None,
     csv_safe: CsvSafe = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -159,6 +162,7 @@ def calibrate(
     abstaining = abstain_above is not None or abstain_below is not None
     _check_way(truth=truth, applying=apply is not None or abstaining)
     talk = Talk(quiet, verbose)
+    columns = ColumnNames(file_column, text_column, speaker_column)
     if truth is None:
         fitting = {
             "--method": method is not None,
@@ -170,17 +174,18 @@ def calibrate(
         }
         _refuse(fitting, "is for fitting, and there is no --truth")
         kind = choose_format(output, format_)
-        check_place(output)
+        check_output(output, [*table_files([table]), apply], overwrite=overwrite)
         correction = read_calibration(apply)
-        found = calibrated(read_table(table), correction, _shown(table))
+        found = tell_tables([table], columns, talk)[table]
+        found = calibrated(found, correction, _shown(table))
         found = withheld(found, abstain_above, abstain_below)
         if abstaining:
             talk.say(_abstained(found.column("abstained").tolist()))
         emit(found, output, kind, prediction_table, csv_safe=csv_safe)
         return
     _refuse({"--format": format_ is not None}, "is for tables, and a calibration is JSON")
-    check_place(output)
-    read = read_tables([table, truth])
+    check_output(output, table_files([table, truth]), overwrite=overwrite)
+    read = tell_tables([table, truth], columns, talk)
     report = fit_calibration(
         read[table],
         read[truth],
@@ -194,12 +199,11 @@ def calibrate(
                 match=match.value,
                 root=root,
             ),
-            speaker_column=speaker_column,
         ),
         names=(_shown(table), _shown(truth)),
     )
     _tell(report, talk)
-    _write(dump_calibration(report.calibration), output)
+    write_text(dump_calibration(report.calibration), output)
 
 
 def _check_way(*, truth: str | None, applying: bool) -> None:
@@ -314,11 +318,3 @@ def _figures(report: CalibrationReport) -> RenderableType:
             shown = "" if before is None else f"{before:.4f}"
             view.add_row(title, shown, f"{report.after[name]:.4f}")
     return view
-
-
-def _write(content: str, output: str) -> None:
-    if output == STDIN:
-        typer.echo(content, nl=False)
-        return
-    with replacing(output) as stream:
-        stream.write(content.encode())

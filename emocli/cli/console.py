@@ -155,7 +155,8 @@ def choose_format(output: str, wanted: str | None) -> str:
     Raises:
         TableError: the file's suffix names no format and none was asked, or another one.
     """
-    from emocli.table_io import FORMATS, STDIN, format_of
+    from emocli.files import STDIN
+    from emocli.table_io import FORMATS, format_of
 
     if wanted is not None:
         named = None if output == STDIN else format_of(output)
@@ -169,7 +170,7 @@ def choose_format(output: str, wanted: str | None) -> str:
     if output == STDIN:
         return "table" if sys.stdout.isatty() else "csv"
     found = format_of(output)
-    if found is None:
+    if found not in FORMATS:
         raise TableError(
             f"{output}: suffix {os.path.splitext(output)[1] or '(none)'} names no table format, "
             f"expected one of .{', .'.join(FORMATS)}. Rename the file or add -f."
@@ -197,7 +198,8 @@ def emit(
     Raises:
         TableError: Parquet was asked for a terminal, or the file cannot be written.
     """
-    from emocli.table_io import STDIN, write_table
+    from emocli.files import STDIN
+    from emocli.table_io import write_table
 
     if kind == "table":
         show(render(table), output)
@@ -212,19 +214,18 @@ def emit(
 
 def show(renderable: "RenderableType", output: str) -> None:
     """Print something readable on standard output or into a text file."""
-    from emocli.table_io import STDIN, replacing
+    from emocli.files import STDIN, write_text
 
     if output == STDIN:
         out().print(renderable)
         return
     from rich.console import Console
 
-    with replacing(output) as stream:
-        page = Console(width=PAGE_WIDTH, no_color=True, highlight=False, record=True, quiet=True)
-        page.quiet = False
-        with page.capture() as captured:
-            page.print(renderable)
-        stream.write(captured.get().encode())
+    page = Console(width=PAGE_WIDTH, no_color=True, highlight=False, record=True, quiet=True)
+    page.quiet = False
+    with page.capture() as captured:
+        page.print(renderable)
+    write_text(captured.get(), output)
 
 
 def finish(n_failed: int) -> None:

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emocli.cli.console import Talk, choose_format, emit, finish
-from emocli.cli.options import CsvSafe, Format, Output, Quiet, Verbose
+from emocli.cli.options import (
+    CsvSafe,
+    Format,
+    Output,
+    Overwrite,
+    Quiet,
+    Verbose,
+)
+from emocli.files import STDIN, check_output
 from emocli.table import DIMENSIONS, PredictionTable, listing
-from emocli.table_io import STDIN
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,6 +102,7 @@ def data(
     output: Output = STDIN,
     form: Format = None,
     csv_safe: CsvSafe = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -123,6 +131,7 @@ def data(
     if name is None or folder is None:
         raise typer.BadParameter("missing argument NAME or DIR; --list names the corpora")
     kind = choose_format(output, form)
+    check_output(output, overwrite=overwrite)
     from emocli.pipeline.corpora import GROUPS, Wanted, read_corpus
     from emocli.splits import shares_of
 

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,24 +11,31 @@ from typing import Annotated, Any
 import typer
 
 from emocli.cli.console import Talk, choose_format, complain, show
+from emocli.cli.named_files import tell_tables
 from emocli.cli.options import (
     OUTPUT_PANEL,
     CsvSafe,
+    FileColumn,
     Match,
     MatchOption,
     Output,
+    Overwrite,
     Quiet,
     Root,
+    SpeakerColumn,
+    TextColumn,
     TruthColumn,
     Verbose,
 )
 from emocli.errors import TableError
+from emocli.files import STDIN, check_output, write_text
 from emocli.labels import canonical_labels
 from emocli.metrics.evaluation import Evaluation
 from emocli.pipeline.evaluate import LARGE, N_DRAWS, N_PER_LABEL, EvalOptions
 from emocli.pipeline.evaluate import evaluate as evaluate_tables
 from emocli.pipeline.pairing import Pairing
-from emocli.table_io import STDIN, check_place, read_tables, replacing
+from emocli.table_io import table_files
+from emocli.table_reader import ColumnNames
 from emocli.table_writer import text_cell
 
 JOIN_PANEL = "Which rows"
@@ -82,6 +88,9 @@ def evaluate(
     ] = False,
     match: MatchOption = Match.PATH,
     root: Root = None,
+    file_column: FileColumn = "",
+    text_column: TextColumn = "",
+    speaker_column: SpeakerColumn = "",
     exact_text: Annotated[
         bool,
         typer.Option(
@@ -182,6 +191,7 @@ def evaluate(
         ),
     ] = None,
     csv_safe: CsvSafe = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -219,8 +229,10 @@ def evaluate(
         n_per_label=per_label or N_PER_LABEL,
         seed=seed,
     )
-    check_place(output)
-    read = read_tables([*tables, truth, train_table, compare])
+    talk = Talk(quiet, verbose)
+    named = [*tables, truth, train_table, compare]
+    check_output(output, table_files(named), overwrite=overwrite)
+    read = tell_tables(named, ColumnNames(file_column, text_column, speaker_column), talk)
     found = evaluate_tables(
         [(_shown(path), read[path]) for path in tables],
         read[truth],
@@ -230,7 +242,7 @@ def evaluate(
         compare=(_shown(compare), read[compare]) if compare else None,
     )
     _write(found, output, kind, csv_safe=csv_safe)
-    _remark(found, Talk(quiet, verbose), options)
+    _remark(found, talk, options)
     _hold(found, lower, upper)
 
 
@@ -282,11 +294,7 @@ def _write(found: Sequence[Evaluation], output: str, kind: str, *, csv_safe: boo
         show(figures_view(found), output)
         return
     text = _rendered([one.to_dict() for one in found], kind, csv_safe=csv_safe)
-    if output == STDIN:
-        sys.stdout.write(text)
-        return
-    with replacing(output) as stream:
-        stream.write(text.encode())
+    write_text(text, output)
 
 
 def _rendered(found: Sequence[dict[str, Any]], kind: str, *, csv_safe: bool) -> str:

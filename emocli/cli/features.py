@@ -1,6 +1,7 @@
 """``emocli features``: recordings or transcripts in, what an encoder makes of them out."""
 
 import math
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,10 @@ import typer
 from emocli.cli import options
 from emocli.cli.console import Failures, Talk, choose_format, emit, finish, plain
 from emocli.cli.options import DType, batch_size_of, channel_of
+from emocli.files import STDIN, check_output, check_replaced
 from emocli.table import FEATURE_PREFIX, PredictionTable
-from emocli.table_io import STDIN, format_of
+from emocli.table_io import FORMATS, format_of
+from emocli.table_reader import ColumnNames
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,6 +68,9 @@ def features(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=3, help="Most tokens of a text that are read.")
     ] = 80,
+    file_column: options.FileColumn = "",
+    text_column: options.TextColumn = "",
+    speaker_column: options.SpeakerColumn = "",
     output: Annotated[
         str,
         typer.Option(
@@ -87,6 +93,7 @@ def features(
     track: options.Track = None,
     form: options.Format = None,
     csv_safe: options.CsvSafe = False,
+    overwrite: options.Overwrite = False,
     device: options.Device = "auto",
     dtype: options.DTypeOption = DType.AUTO,
     batch_size: options.BatchSize = "auto",
@@ -121,7 +128,7 @@ def features(
         raise typer.BadParameter(
             "sequences need a folder; give one, or add --pool", param_hint="--output"
         )
-    if pool is None and format_of(output):
+    if pool is None and format_of(output) in FORMATS:
         raise typer.BadParameter(
             f"{output} is a table's name, and only --pool makes one", param_hint="--output"
         )
@@ -130,8 +137,14 @@ def features(
     from emocli.models.encoders import load_encoder
     from emocli.pipeline.features import LISTING, pool_features, store_features
     from emocli.pipeline.inputs import read_inputs, select_sound
+    from emocli.training.sequences import MANIFEST
 
-    inputs = select_sound(read_inputs(paths), sound, track)
+    if pool:
+        check_output(output, paths, overwrite=overwrite)
+    elif not os.path.exists(os.path.join(output, MANIFEST)):
+        check_replaced([os.path.join(output, LISTING)], paths, overwrite=overwrite)
+    columns = ColumnNames(file_column, text_column, speaker_column)
+    inputs = select_sound(read_inputs(paths, columns), sound, track)
     for remark in inputs.remarks:
         talk.say(remark)
     name, layer = split_layer(encoder)

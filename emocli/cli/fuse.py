@@ -21,18 +21,24 @@ from emocli.cli.confidence import (
 )
 from emocli.cli.console import Talk, choose_format, emit, finish
 from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
+from emocli.cli.named_files import tell_tables
 from emocli.cli.options import (
     CsvSafe,
+    FileColumn,
     Format,
     Match,
     MatchOption,
     Output,
+    Overwrite,
     Quiet,
     Root,
+    SpeakerColumn,
+    TextColumn,
     TruthColumn,
     Verbose,
 )
 from emocli.errors import LabelMismatch, TableError
+from emocli.files import STDIN, check_output
 from emocli.fusion.fused import AVERAGES, ENTROPY_SELECTION, average
 from emocli.fusion.sides import (
     NO_ROW,
@@ -45,7 +51,8 @@ from emocli.fusion.sides import (
     split_models,
 )
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, check_place, match_tables, read_tables
+from emocli.table_io import match_tables, table_files
+from emocli.table_reader import ColumnNames
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -180,9 +187,13 @@ def fuse(
     abstain_below: AbstainBelow = None,
     match: MatchOption = Match.PATH,
     root: Root = None,
+    file_column: FileColumn = "",
+    text_column: TextColumn = "",
+    speaker_column: SpeakerColumn = "",
     output: Output = STDIN,
     format_: Format = None,
     csv_safe: CsvSafe = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -216,11 +227,15 @@ def fuse(
         rule = manual_rule(entropy_threshold, varentropy_threshold, sentiment_rule)
     _check_way(method, fit=fit, save=save, fuser=fuser, rule=rule)
     # All that can be wrong with what is named, before a pipe is waited for.
-    check_place(output)
+    known = fit or truth
+    inputs = [*table_files([*tables, known]), fuser, calibration, prior]
+    check_output(output, inputs, overwrite=overwrite)
+    check_output(save, inputs, overwrite=overwrite, option="--save")
     correction = read_calibration(calibration)
     kept_fuser = _read_fuser(fuser) if fuser else None
-    known = fit or truth
-    read = read_tables([*tables, known])
+    read = tell_tables(
+        [*tables, known], ColumnNames(file_column, text_column, speaker_column), talk
+    )
     find = partial(match_tables, match=match.value, root=root)
     sides = _sides([(path, read[path]) for path in tables], labels, talk)
     if allow_missing:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import typer
@@ -14,6 +13,7 @@ from emocli.cli.console import Talk
 from emocli.cli.fuse_method import WHERE_TRUTH_COUNTS, Method, no_prior
 from emocli.cli.named_files import read_bytes
 from emocli.errors import FuserError
+from emocli.files import write_bytes
 from emocli.fusion.entropy_selection import (
     NEVER,
     REFER,
@@ -92,7 +92,7 @@ def fuse_learned(
     """
     chosen, held_out = _chosen(sides, answers, way, talk)
     if way.save is not None:
-        _write(way.save, dump_fuser(chosen))
+        write_bytes(dump_fuser(chosen), way.save)
     _check_meaning(chosen, way)
     if way.fuser is not None and _only_order_tells(chosen):
         talk.warn(
@@ -301,13 +301,3 @@ def read_fuser(path: str) -> AnyFuser:
     """
     content = read_bytes(path, "a fuser that emocli fuse --save wrote", FuserError)
     return load_fuser(content, path)
-
-
-def _write(path: str, content: bytes) -> None:
-    try:
-        Path(path).write_bytes(content)
-    except OSError as error:
-        raise FuserError(
-            f"{path}: cannot be written ({error.strerror}), expected a folder that exists and may "
-            f"be written to. Choose another place with --save."
-        ) from None

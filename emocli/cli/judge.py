@@ -26,20 +26,25 @@ from emocli.cli.judge_view import (
     review_table,
     sweep_view,
 )
-from emocli.cli.named_files import read_text
+from emocli.cli.named_files import read_text, tell_tables
 from emocli.cli.options import (
     MACHINE_PANEL,
     CsvSafe,
+    FileColumn,
     Format,
     Match,
     MatchOption,
     Output,
+    Overwrite,
     Quiet,
     Root,
+    SpeakerColumn,
+    TextColumn,
     TruthColumn,
     Verbose,
 )
 from emocli.errors import JudgeError
+from emocli.files import STDIN, check_output, replacing
 from emocli.fusion.sides import Side, align_truth, split_models
 from emocli.judging.conflicts import conflicts, conflicts_between
 from emocli.judging.measures import Reference, dump_reference, parse_reference
@@ -58,7 +63,8 @@ from emocli.pipeline import judge as judging
 from emocli.pipeline.judge import Hearing, JudgeOptions, Measurements
 from emocli.pipeline.progress import Progress
 from emocli.table import PredictionTable, listing
-from emocli.table_io import STDIN, check_place, match_tables, read_tables, replacing
+from emocli.table_io import match_tables, table_files
+from emocli.table_reader import ColumnNames
 
 SERVER_PANEL = "Judge"
 CHOICE_PANEL = "What is reviewed"
@@ -224,6 +230,9 @@ def judge(
     truth_column: TruthColumn = "emotion",
     match: MatchOption = Match.PATH,
     root: Root = None,
+    file_column: FileColumn = "",
+    text_column: TextColumn = "",
+    speaker_column: SpeakerColumn = "",
     concurrency: Annotated[
         int,
         typer.Option(
@@ -261,6 +270,7 @@ def judge(
     output: Output = STDIN,
     form: Format = None,
     csv_safe: CsvSafe = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -300,9 +310,13 @@ def judge(
     options = JudgeOptions(
         judge_model or "", threshold, temperature, max_tokens, turns, min_probability
     )
-    check_place(output)
+    named = [table, truth, *(compare or ())]
+    inputs = [*table_files(named), str(reference) if reference else None]
+    check_output(output, inputs, overwrite=overwrite)
+    kept = None if save_reference is None else str(save_reference)
+    check_output(kept, inputs, overwrite=overwrite, option="--save-reference")
     sound = _Sound(_read_reference(reference) if reference else None, save_reference, root)
-    read = read_tables([table, truth, *(compare or ())])
+    read = tell_tables(named, ColumnNames(file_column, text_column, speaker_column), talk)
     fused = read[table]
     match_rows = partial(match_tables, match=match.value, root=root)
     true = align_truth(fused, read[truth], truth_column, match_rows) if truth else None

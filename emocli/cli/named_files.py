@@ -1,8 +1,29 @@
-"""Files that options name, read whole."""
+"""Files that arguments and options name, read whole."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from emocli.cli.console import Talk
 from emocli.errors import EmocliError
+from emocli.table import PredictionTable
+from emocli.table_io import read_tables
+from emocli.table_reader import ColumnNames
+
+
+def tell_tables(
+    paths: Iterable[str | None], columns: ColumnNames, talk: Talk
+) -> dict[str, PredictionTable]:
+    """Tables by their paths, see `read_tables`; says what was taken for what.
+
+    Raises:
+        TableError: one of them cannot be read, or a column that is named is in none of them.
+        MissingDependency: a package that its form needs is not installed.
+    """
+    found = read_tables(paths, columns)
+    for table in found.values():
+        for remark in table.remarks:
+            talk.say(remark)
+    return found
 
 
 def read_bytes(path: str | Path, expected: str, failure: type[EmocliError]) -> bytes:

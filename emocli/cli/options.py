@@ -204,6 +204,46 @@ Root = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="Folder that relative paths in tables start from."),
 ]
+TABLE_PANEL = "Tables that come in"
+FileColumn = Annotated[
+    str,
+    typer.Option(
+        "--file-column",
+        envvar="EMOCLI_FILE_COLUMN",
+        metavar="NAME",
+        help="Column that names the recordings; file, filename, path, wav and the like need not "
+        "be named.",
+        rich_help_panel=TABLE_PANEL,
+    ),
+]
+TextColumn = Annotated[
+    str,
+    typer.Option(
+        "--text-column",
+        envvar="EMOCLI_TEXT_COLUMN",
+        metavar="NAME",
+        help="Column that holds what is said; by default text.",
+        rich_help_panel=TABLE_PANEL,
+    ),
+]
+SpeakerColumn = Annotated[
+    str,
+    typer.Option(
+        "--speaker-column",
+        envvar="EMOCLI_SPEAKER_COLUMN",
+        metavar="NAME",
+        help="Column that names who speaks; by default speaker.",
+        rich_help_panel=TABLE_PANEL,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace a file that emocli has not made.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 TruthColumn = Annotated[
     str,
     typer.Option(

@@ -1,14 +1,14 @@
 """Where files of single recordings go: subtitles, and timelines for other programs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import typer
 
-from emocli.cli.console import out
 from emocli.errors import TableError
-from emocli.table_io import STDIN, replacing
+from emocli.files import STDIN, check_replaced, journal_path
+from emocli.files import write_text as write_file
 
 
 def file_places(
@@ -52,6 +52,24 @@ def file_places(
     return {file: os.path.join(output, name) for file, name in names.items()}
 
 
+def check_places(
+    output: str, places: Mapping[str, str], inputs: Iterable[str | None], *, overwrite: bool
+) -> None:
+    """Make sure that files of single recordings take the place of nothing that is not theirs.
+
+    Args:
+        output: what ``-o`` names.
+        places: from `file_places`.
+        inputs: files that the command reads.
+        overwrite: replace files that emocli has not made.
+
+    Raises:
+        TableError: see `check_replaced`.
+    """
+    made_before = os.path.exists(journal_path(output))
+    check_replaced(places.values(), inputs, overwrite=overwrite or made_before)
+
+
 def _mirrored(files: Sequence[str], suffix: str) -> dict[str, str]:
     """A relative path for each file, no two the same."""
     absolute = {file: os.path.abspath(file) for file in files}
@@ -77,7 +95,7 @@ def write_text(text: str, place: str, what: str) -> None:
         TableError: a file or folder cannot be written.
     """
     if place == STDIN:
-        out().file.write(text)
+        write_file(text, place)
         return
     folder = Path(place).parent
     try:
@@ -87,5 +105,4 @@ def write_text(text: str, place: str, what: str) -> None:
             f"{folder}: cannot be made ({error.strerror or error}), expected a folder for "
             f"{what}. Give -o another folder."
         ) from None
-    with replacing(place) as stream:
-        stream.write(text.encode())
+    write_file(text, place)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emocli.cli import confidence, options, resuming, timeline
+from emocli.cli import confidence, options, places, resuming, timeline
 from emocli.cli.cautions import Cautions
 from emocli.cli.confidence import AdaptBy
 from emocli.cli.console import Failures, Talk, emit, finish
@@ -15,6 +15,7 @@ from emocli.cli.options import Engine, PredictionDType, batch_size_of, channel_o
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table, summary
 from emocli.cli.timeline_view import movement_summary, timeline_strips
+from emocli.files import STDIN, check_output
 from emocli.models.protocol import LoadOptions
 from emocli.pipeline.adapt import adapt_options, with_traits
 from emocli.pipeline.cluster import Cluster, predict_on_cluster
@@ -29,7 +30,8 @@ from emocli.pipeline.predict import (
 from emocli.pipeline.processes import count_cores
 from emocli.pipeline.scoring import Block, PredictOptions, Row
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
+from emocli.table_io import FORMATS, STREAMED, table_stream
+from emocli.table_reader import ColumnNames
 
 
 def predict(
@@ -59,6 +61,9 @@ def predict(
     abstain_above: confidence.AbstainAbove = None,
     abstain_below: confidence.AbstainBelow = None,
     mc_dropout: confidence.Dropout = None,
+    file_column: options.FileColumn = "",
+    text_column: options.TextColumn = "",
+    speaker_column: options.SpeakerColumn = "",
     output: timeline.Output = STDIN,
     form: timeline.Format = None,
     csv_safe: options.CsvSafe = False,
@@ -107,8 +112,10 @@ def predict(
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
     sound = channel_of(channel)
-    if kind in FORMATS and not found:
-        resuming.check_output(output, paths)
+    columns = ColumnNames(file_column, text_column, speaker_column)
+    read = (*paths, speakers, calibration)
+    if kind in (*FORMATS, "table") and not found:
+        check_output(output, read, overwrite=not resume)
     confidence.check_adaptation(
         adapt,
         is_part=shard is not None or found is not None,
@@ -133,14 +140,17 @@ def predict(
     )
     # With a pipe first, for the command before it may be at work for hours.
     early = load_recognizers(model, loading) if STDIN in paths else None
-    inputs = gather_inputs(paths, speakers, channel=sound, track=track, device=device)
+    inputs = gather_inputs(
+        paths, speakers, channel=sound, track=track, device=device, columns=columns
+    )
     for sentence in inputs.remarks:
         talk.say(sentence)
     for sentence in inputs.warnings:
         talk.warn(sentence)
     inputs = resuming.part_of(inputs, shard)
     files = (one.file for one in inputs.utterances)
-    places = timeline.track_places(files, output, kind, len(set(model)))
+    tracks = timeline.track_places(files, output, kind, len(set(model)))
+    places.check_places(output, tracks, (*read, *inputs.files()), overwrite=not resume)
     recognizers = early or load_recognizers(model, loading)
     for recognizer in recognizers:
         talk.detail(f"{recognizer.card.identifier} is loaded: {recognizer.card.source}")
@@ -168,7 +178,7 @@ def predict(
     else:
         settings = partial(run.settings, device=device, dtype=dtype.value, engine=engine.value)
         with resuming.kept(
-            output, settings, resume=resume, makes_folders=bool(places), talk=talk
+            output, settings, resume=resume, makes_folders=kind in timeline.FORMATS, talk=talk
         ) as journal:
             if by_row and journal is not None:
                 _record(run, journal, output, kind, talk, watch, csv_safe=csv_safe)
@@ -178,8 +188,8 @@ def predict(
                 watch.add(table)
                 if kind == "table" and (strips := timeline_strips(table)):
                     talk.show(strips)
-                if places:
-                    timeline.write_tracks(table, places, kind)
+                if kind in timeline.FORMATS:
+                    timeline.write_tracks(table, tracks, kind)
                 else:
                     emit(table, output, kind, prediction_table, csv_safe=csv_safe)
         if kind == "table":

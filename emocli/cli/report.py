@@ -18,17 +18,23 @@ from emocli.cli.cautions import cautions
 from emocli.cli.confidence import KeptLabels, split_labels
 from emocli.cli.console import Talk
 from emocli.cli.fusers import read_fuser
+from emocli.cli.named_files import tell_tables
 from emocli.cli.options import (
     OUTPUT_PANEL,
+    FileColumn,
     Match,
     MatchOption,
+    Overwrite,
     Quiet,
     Root,
+    SpeakerColumn,
+    TextColumn,
     TruthColumn,
     Verbose,
 )
 from emocli.cli.render import doubtful
 from emocli.errors import TableError
+from emocli.files import STDIN, check_output, write_bytes
 from emocli.fusion.entropy_selection import EntropySelection
 from emocli.labels import canonical_label
 from emocli.metrics.evaluation import Evaluation
@@ -48,7 +54,8 @@ from emocli.report.page import build_page
 from emocli.report.png import as_png
 from emocli.report.svg import as_file
 from emocli.table import PredictionTable
-from emocli.table_io import STDIN, check_place, read_tables, replacing
+from emocli.table_io import table_files
+from emocli.table_reader import ColumnNames
 
 PLOT_PANEL = "One picture instead"
 SUFFIXES = (".svg", ".png")
@@ -100,6 +107,9 @@ def report(
     ] = None,
     match: MatchOption = Match.PATH,
     root: Root = None,
+    file_column: FileColumn = "",
+    text_column: TextColumn = "",
+    speaker_column: SpeakerColumn = "",
     embed_audio: Annotated[
         bool,
         typer.Option(
@@ -144,6 +154,7 @@ def report(
             rich_help_panel=PLOT_PANEL,
         ),
     ] = Figure.SCATTER,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -162,9 +173,13 @@ def report(
         emocli report predictions.csv --truth labels.csv --plot confusion.svg --figure confusion
     """
     _check_destination(output, plot)
+    inputs = [*table_files([*tables, truth]), fuser]
+    check_output(plot or output, inputs, overwrite=overwrite)
     talk = Talk(quiet, verbose)
     thresholds = _thresholds(fuser, talk) if fuser else None
-    by_path = read_tables([*tables, truth])
+    by_path = tell_tables(
+        [*tables, truth], ColumnNames(file_column, text_column, speaker_column), talk
+    )
     wanted = split_labels(labels)
     read = [
         (_shown(path), keep_labels(by_path[path], wanted) if wanted else by_path[path])
@@ -202,7 +217,7 @@ def report(
             made=_made(date.today()),
         )
     )
-    _write(page, output)
+    write_bytes(page, output)
     for sentence in warnings:
         talk.warn(sentence)
     talk.say(f"{_shown(output, 'standard output')}: {_told(systems, len(page))}.")
@@ -210,7 +225,6 @@ def report(
 
 def _check_destination(output: str, plot: str | None) -> None:
     """Refuse a page or a picture that has nowhere to go."""
-    check_place(plot or output)
     if plot is not None and PurePath(plot).suffix.lower() not in SUFFIXES:
         raise TableError(
             f"{plot}: suffix {PurePath(plot).suffix or '(none)'} names no form of picture, "
@@ -259,8 +273,7 @@ def _draw(systems: Sequence[System], kind: Figure, plot: str, talk: Talk) -> Non
     drawing = as_file(found.drawing, found.heading)
     is_png = PurePath(plot).suffix.lower() == ".png"
     content = as_png(drawing) if is_png else drawing.encode()
-    with replacing(plot) as stream:
-        stream.write(content)
+    write_bytes(content, plot)
     talk.detail(f"{plot}: {found.heading}. {found.caption}")
 
 
@@ -335,15 +348,6 @@ def _commands(
 
 def _made(day: date) -> str:
     return f"emocli {version('emocli')}, {day.day} {day:%B %Y}."
-
-
-def _write(page: bytes, output: str) -> None:
-    if output == STDIN:
-        sys.stdout.buffer.write(page)
-        sys.stdout.buffer.flush()
-        return
-    with replacing(output) as stream:
-        stream.write(page)
 
 
 def _told(systems: Sequence[System], size: int) -> str:

@@ -1,22 +1,18 @@
 """Options of runs that can be interrupted or shared, and what they come to."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from emocli.cli.console import Talk, complain
 from emocli.cli.options import MACHINE_PANEL, OUTPUT_PANEL
-from emocli.errors import TableError
 from emocli.pipeline.cluster import Cluster
 from emocli.pipeline.inputs import Inputs
 from emocli.pipeline.journal import Journal, keeps_journal
 from emocli.pipeline.shards import Shard
-from emocli.table_io import STDIN, check_place
 
 Resume = Annotated[
     bool,
@@ -52,24 +48,6 @@ ClusterOption = Annotated[
         rich_help_panel=MACHINE_PANEL,
     ),
 ]
-
-
-def check_output(output: str, paths: Sequence[str]) -> None:
-    """Make sure that a table can be written, and takes the place of no input.
-
-    Raises:
-        TableError: it cannot, or it would.
-    """
-    check_place(output)
-    if output != STDIN and any(map(partial(_is_same_file, output), paths)):
-        raise TableError(
-            f"{output} is both an input and the output, expected another output, for the same "
-            f"command could not go on from there. Choose another place with -o."
-        )
-
-
-def _is_same_file(output: str, path: str) -> bool:
-    return os.path.isfile(output) and os.path.isfile(path) and os.path.samefile(output, path)
 
 
 def find_cluster(text: str | None, paths: Sequence[str], output: str) -> Cluster | None:

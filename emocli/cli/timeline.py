@@ -36,6 +36,7 @@ class TimelineFormat(StrEnum):
     RTTM = "rttm"
     AUDACITY = "audacity"
     TEXTGRID = "textgrid"
+    EAF = "eaf"
     SRT = "srt"
 
 
@@ -107,7 +108,8 @@ Speakers = Annotated[
     typer.Option(
         metavar="FILE",
         help="One row for each turn of a speaker: an RTTM file, a table with speaker, start, "
-        "end and perhaps file, or pyannote[:MODEL].",
+        "end and perhaps file, a TextGrid, an ELAN file, labels of Audacity, subtitles, a folder "
+        "of these, or pyannote[:MODEL].",
         rich_help_panel=TIMELINE_PANEL,
     ),
 ]
@@ -206,7 +208,7 @@ def track_places(files: Iterable[str], output: str, kind: str, models: int) -> d
     """
     if kind not in FORMATS:
         return {}
-    if models > 1 and kind != "textgrid":
+    if models > 1 and kind not in ("textgrid", "eaf"):
         raise typer.BadParameter(
             f"-f {kind} has room for one model and there are {models}; give one, or -f textgrid",
             param_hint="--model",

@@ -19,7 +19,8 @@ from emocli.cli.options import (
     Verbose,
 )
 from emocli.errors import RecipeError
-from emocli.table_io import STDIN, format_of, write_table
+from emocli.files import STDIN
+from emocli.table_io import format_of, write_table
 
 if TYPE_CHECKING:
     from emocli.pipeline.train import Trained

@@ -12,17 +12,19 @@ from emocli.asr.load import Machine, load_transcriber
 from emocli.cli import options, resuming
 from emocli.cli.console import Failures, Talk, choose_format, emit, finish
 from emocli.cli.options import OUTPUT_PANEL, channel_of
-from emocli.cli.places import file_places, write_text
+from emocli.cli.places import check_places, file_places, write_text
 from emocli.cli.progress import shown
 from emocli.cli.render import prediction_table
 from emocli.errors import ModelError
+from emocli.files import STDIN, check_output
 from emocli.pipeline.inputs import MIX, read_inputs, select_sound
 from emocli.pipeline.journal import Journal
 from emocli.pipeline.transcribe import DEFAULT_MODEL, Transcribed, TranscriptionRun
 from emocli.subtitles import FORMATS as SUBTITLES
 from emocli.subtitles import subtitles
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, STDIN, STREAMED, table_stream
+from emocli.table_io import FORMATS, STREAMED, table_stream
+from emocli.table_reader import ColumnNames
 from emocli.transcript import FALLBACK_TEMPERATURES, Segment, TranscribeOptions
 
 
@@ -149,6 +151,9 @@ def transcribe(
             rich_help_panel=DECODING_PANEL,
         ),
     ] = True,
+    file_column: options.FileColumn = "",
+    text_column: options.TextColumn = "",
+    speaker_column: options.SpeakerColumn = "",
     output: Annotated[
         str,
         typer.Option(
@@ -236,16 +241,18 @@ def transcribe(
         temperatures=_temperatures(temperature),
         condition_on_previous_text=condition_on_previous_text,
     )
-    if kind in FORMATS:
-        resuming.check_output(output, paths)
-    inputs = select_sound(read_inputs(paths), sound, track)
+    if kind in (*FORMATS, "table"):
+        check_output(output, paths, overwrite=not resume)
+    columns = ColumnNames(file_column, text_column, speaker_column)
+    inputs = select_sound(read_inputs(paths, columns), sound, track)
     for sentence in inputs.remarks:
         talk.say(sentence)
     for sentence in inputs.warnings:
         talk.warn(sentence)
     inputs = resuming.part_of(inputs, shard)
     files = dict.fromkeys(one.file for one in inputs.utterances) if kind in SUBTITLES else ()
-    places = subtitle_places(list(files), output, kind) if files else {}
+    tracks = subtitle_places(list(files), output, kind) if files else {}
+    check_places(output, tracks, (*paths, *inputs.files()), overwrite=not resume)
     machine = Machine(backend.value, device, dtype.value, len(inputs.utterances))
     transcriber = load_transcriber(model, machine, offline=offline, model_dir=model_dir)
     talk.detail(f"{transcriber.card.identifier} is loaded.")
@@ -255,11 +262,11 @@ def transcribe(
         return
     settings = partial(run.settings, backend=backend.value, device=device, dtype=dtype.value)
     with resuming.kept(
-        output, settings, resume=resume, makes_folders=bool(places), talk=talk
+        output, settings, resume=resume, makes_folders=bool(tracks), talk=talk
     ) as journal:
         done = _heard(run, journal, talk)
         if kind in SUBTITLES:
-            n_failed = write_subtitles(done, places, kind)
+            n_failed = write_subtitles(done, tracks, kind)
         elif kind in FORMATS and journal is not None:
             tables = run.tables(done, segments=segments)
             n_failed = _write(run, tables, output, kind, segments=segments, csv_safe=csv_safe)

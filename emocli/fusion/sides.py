@@ -22,7 +22,7 @@ from emocli.labels import (
     sentiment_to_emotions,
     stated_label,
 )
-from emocli.table import DIMENSIONS, Join, PredictionTable, join, listing
+from emocli.table import DIMENSIONS, Join, PredictionTable, join, join_advice, listing
 
 NO_WORDS = "no words"
 """The note of a text model on a transcript that has none."""
@@ -407,9 +407,10 @@ def check_complete(
         if len(files)
     ]
     if lonely:
+        advice = ", or ".join(filter(None, (join_advice(left, right, whole=True), remedy)))
         raise TableError(
             f"{names[0]} and {names[1]} speak of different utterances, expected the same in both; "
-            f"{'; '.join(lonely)}. Join by name with --match stem, or {remedy}."
+            f"{'; '.join(lonely)}. {advice[0].upper()}{advice[1:]}."
         )
 
 

@@ -31,6 +31,7 @@ from typing import Any
 from emocli.audio.decode import Selection
 from emocli.audio.stores import ask_stamps, located
 from emocli.errors import ClusterError, MissingDependency, TableError
+from emocli.files import replacing
 from emocli.models.protocol import LoadOptions
 from emocli.pipeline.inputs import Inputs, Utterance, stored_among, whole_path
 from emocli.pipeline.journal import keep_others_out, utterance_key
@@ -38,7 +39,7 @@ from emocli.pipeline.predict import PredictionRun, load_recognizers, rows_of
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import PredictOptions, Row, in_chunks
 from emocli.table import PredictionTable
-from emocli.table_io import read_table, replacing, write_table
+from emocli.table_io import read_table, write_table
 
 SETTINGS = ".settings.json"
 """The file in the output folder that says what made its parts."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeGuard, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
 from emocli.audio.decode import DEFAULT_SELECTION, Selection, WaveformStream, open_frames
 from emocli.audio.find import expand_pattern, find_recordings, is_pattern
@@ -25,6 +25,7 @@ from emocli.audio.stores import (
 )
 from emocli.calibration.abstention import about_recording
 from emocli.errors import AudioError, EmocliError, TableError
+from emocli.files import STDIN, find_file
 from emocli.fusion.fused import CONFIDENCE_COLUMNS
 from emocli.table import (
     CHANNEL_COLUMN,
@@ -37,7 +38,11 @@ from emocli.table import (
     PredictionTable,
     listing,
 )
-from emocli.table_io import STDIN, format_of, parse_table, read_table
+from emocli.table_io import check_named, format_of, parse_table, read_bytes
+from emocli.table_reader import NO_NAMES, ColumnNames, columns_of_frame, has_file_column, is_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NOT_CARRIED = frozenset(
     (*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS, *CONFIDENCE_COLUMNS)
@@ -151,11 +156,17 @@ class Inputs:
     folder: str = ""
     warnings: tuple[str, ...] = ()
 
+    def files(self) -> Iterator[str]:
+        """Paths of recordings on this machine."""
+        return (str(one.path) for one in self.utterances if isinstance(one.path, Path))
+
 
 PathLike = str | os.PathLike[str]
+Arguments: TypeAlias = "PathLike | PredictionTable | pd.DataFrame | Sequence[PathLike]"
+"""What stands for recordings: paths, or one table of them."""
 
 
-def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Inputs:
+def read_inputs(paths: "Arguments", columns: ColumnNames = NO_NAMES) -> Inputs:
     """Utterances of files, folders, patterns, manifests and ``"-"``.
 
     A folder stands for all recordings in it and below. A pattern with ``*``, ``?`` or ``[`` that
@@ -167,17 +178,21 @@ def read_inputs(paths: PathLike | PredictionTable | Sequence[PathLike]) -> Input
     named and does not exist is an utterance all the same: it gets a row that says so.
 
     Args:
-        paths: one or several arguments, or a table.
+        paths: one or several arguments, or a table, which may be a pandas data frame.
+        columns: what tables call some columns.
 
     Raises:
         AudioError: a folder without recordings, a pattern that matches nothing, a store that
             cannot be listed, or nothing at all on standard input.
-        TableError: a manifest that is not a table.
+        TableError: a manifest that is not a table, a column that is named and in no table, or
+            an argument that is neither a path nor a table.
     """
-    arguments = [paths] if isinstance(paths, (str, os.PathLike, PredictionTable)) else list(paths)
+    arguments = _arguments(paths)
     if len(arguments) == 1 and _is_folder(arguments[0]):  # which holds each path once
         return Inputs(Recordings(map(_written, find_recordings(os.fspath(arguments[0])))))
-    groups = [_argument(argument) for argument in arguments]
+    met: set[str] = set()
+    groups = [_argument(argument, columns, met) for argument in arguments]
+    check_named(columns, met, [found for group in groups for found in group[3]])
     utterances, repeated, differing = _each_once([group[0] for group in groups])
     remarks = [remark for group in groups for remark in group[1]]
     if repeated:
@@ -250,28 +265,60 @@ def _is_folder(argument: PathLike | PredictionTable) -> TypeGuard[PathLike]:
     )
 
 
-_Group = tuple[Sequence[Utterance], list[str], str]
+def _arguments(paths: "Arguments") -> list[PathLike | PredictionTable]:
+    """Paths and tables, a data frame as a table.
+
+    Raises:
+        TableError: something that is neither.
+    """
+    if isinstance(paths, (str, os.PathLike, PredictionTable)):
+        return [paths]
+    if is_frame(paths):
+        name = "the data frame"
+        return [PredictionTable.from_columns(columns_of_frame(paths, name), name=name)]
+    try:
+        found = list(paths)
+    except TypeError:
+        found = [paths]
+    for one in found:
+        if not isinstance(one, (str, os.PathLike, PredictionTable)) or is_frame(paths):
+            raise TableError(
+                f"{type(one).__name__} among the inputs, expected paths of recordings, or one "
+                f"table: a PredictionTable or a pandas data frame with a column file. Convert it."
+            )
+    return found
 
 
-def _argument(argument: PathLike | PredictionTable) -> _Group:
-    """Utterances, remarks and folder of one argument."""
+_Group = tuple[Sequence[Utterance], list[str], str, list[tuple[str, PredictionTable]]]
+"""Utterances, remarks and folder of an argument, and its table by its name."""
+
+
+def _argument(argument: PathLike | PredictionTable, columns: ColumnNames, met: set[str]) -> _Group:
+    """What one argument comes to; ``met`` gets the names of columns of the user's that it has."""
     if isinstance(argument, PredictionTable):
         return _table_utterances(argument, "the table")
     text = os.fspath(argument)
     if text == STDIN:
-        return _standard_input(sys.stdin.buffer.read())
+        return _standard_input(sys.stdin.buffer.read(), columns, met)
     if is_uri(text):
-        return _stored_table(text) if format_of(text) else _named([text])
-    if format_of(text) and not os.path.isdir(text) and not is_pattern(text):
-        return _table_utterances(read_table(text), text)
-    return _named(expand_pattern(text) if is_pattern(text) else [text])
+        return _stored_table(text, columns, met) if format_of(text) else _named([text])
+    if is_pattern(text):
+        return _named(expand_pattern(text))
+    place = find_file(text) or text
+    if format_of(text) and not os.path.isdir(place):
+        data, folder = read_bytes(place, text), os.path.dirname(text)
+        table = parse_table(
+            data, text, kind=format_of(text), folder=folder, columns=columns, met=met
+        )
+        return _table_utterances(table, text)
+    return _named([place])
 
 
 def _named(paths: Sequence[str]) -> _Group:
     """Utterances of files, and of what is in folders and stores."""
     if any(map(is_uri, paths)):
-        return [one for path in paths for one in _recordings(path)], [], ""
-    return Recordings(_written(file) for path in paths for file in _files(path)), [], ""
+        return [one for path in paths for one in _recordings(path)], [], "", []
+    return Recordings(_written(file) for path in paths for file in _files(path)), [], "", []
 
 
 def _recordings(path: str) -> Iterable[Utterance]:
@@ -291,7 +338,7 @@ def _written(path: str) -> str:
     return path.replace(os.sep, "/")
 
 
-def _standard_input(data: bytes) -> _Group:
+def _standard_input(data: bytes, columns: ColumnNames, met: set[str]) -> _Group:
     """Utterances of a table, of a list of paths, or of a recording.
 
     Raises:
@@ -303,9 +350,10 @@ def _standard_input(data: bytes) -> _Group:
             "Check that the command before it succeeded."
         )
     if is_binary(data):
-        return [_held(data)], [], ""
-    if is_table(data):
-        return _table_utterances(parse_table(data, "standard input"), "standard input")
+        return [_held(data)], [], "", []
+    if has_file_column(data, columns):
+        name = "standard input"
+        return _table_utterances(parse_table(data, name, columns=columns, met=met), name)
     paths = os.fsdecode(data).split("\0" if b"\0" in data else "\n")
     return _named([path for path in (path.rstrip("\r") for path in paths) if path])
 
@@ -317,11 +365,14 @@ def is_binary(data: bytes) -> bool:
         >>> is_binary(b"RIFF\x24\x08\0\0WAVEfmt "), is_binary(b"a.wav\0b.wav\0")
         (True, False)
     """
-    is_known_table = data.startswith((b"PAR1", b"PK\x03\x04"))
+    is_known_table = data.startswith((b"PAR1", b"PK\x03\x04", *_MARKS))
     return not is_known_table and not _NOT_IN_PATHS.isdisjoint(data[:_FIRST_BYTES])
 
 
 _NOT_IN_PATHS = frozenset(range(1, 32)) - frozenset(b"\t\n\r\x1b")
+
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a table in UTF-16 begins."""
 
 
 def _held(data: bytes) -> Utterance:
@@ -338,20 +389,6 @@ def _held(data: bytes) -> Utterance:
     path = f"/proc/self/fd/{file.fileno()}" if nameless else file.name
     with open_frames(path, "standard input"):
         return Utterance(file=STDIN, path=Path(path))
-
-
-def is_table(data: bytes) -> bool:
-    r"""Whether bytes are a table with a ``file`` column rather than a list of paths.
-
-    Example:
-        >>> is_table(b"file,speaker\na.wav,1\n"), is_table(b"b/file.wav\na.wav\n")
-        (True, False)
-    """
-    start = data[:_FIRST_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start.startswith((b"{", b"[", b"PAR1")):
-        return True
-    header = start.splitlines()[0].replace(b"\t", b",").split(b",")
-    return b"file" in [name.strip(b' "') for name in header]
 
 
 def _table_utterances(table: PredictionTable, name: str) -> _Group:
@@ -372,34 +409,37 @@ def _table_utterances(table: PredictionTable, name: str) -> _Group:
         if column not in _NOT_CARRIED and not column.startswith(SCORE_PREFIXES)
     ]
     utterances = [_row_utterance(row, carried, table.folder) for row in table.rows()]
-    return utterances, remarks, table.folder
+    return utterances, [*table.remarks, *remarks], table.folder, [(name, table)]
 
 
-def _stored_table(uri: str) -> _Group:
+def _stored_table(uri: str, columns: ColumnNames, met: set[str]) -> _Group:
     """Utterances of a table in a store, with whole URIs as there is no folder to start from.
 
     Raises:
         TableError: it cannot be fetched, or is no table.
     """
     try:
-        table = parse_table(read_stored(uri), uri, kind=format_of(uri))
+        table = parse_table(read_stored(uri), uri, kind=format_of(uri), columns=columns, met=met)
     except OSError as error:
         raise TableError(str(error)) from None
     folder = uri[: uri.rindex("/") + 1]
-    utterances, remarks, _ = _table_utterances(table, uri)
+    utterances, remarks, _, tables = _table_utterances(table, uri)
     whole = [one.file if is_uri(one.file) else folder + one.file for one in utterances]
     moved = [
         replace(one, file=file, path=StoredPath(file))
         for one, file in zip(utterances, whole, strict=True)
     ]
-    return moved, remarks, ""
+    return moved, remarks, "", tables
 
 
 def _row_utterance(row: Mapping[str, Any], carried: Sequence[str], folder: str) -> Utterance:
     file = row["file"]
+    path = _located(file, folder)
+    # A name may have a backslash in it, if it is there as written.
+    is_as_written = isinstance(path, StoredPath) or str(path).endswith(file)
     return Utterance(
-        file=_written(file),
-        path=_located(file, folder),
+        file=_written(file) if is_as_written else file.replace("\\", "/"),
+        path=path,
         start=_seconds(row.get("start")),
         end=_seconds(row.get("end")),
         carried={column: row[column] for column in carried},
@@ -421,10 +461,7 @@ def _located(file: str, folder: str) -> Path | StoredPath:
     """Where a file of a table is: from the table's folder, else from the working folder."""
     if is_uri(file):
         return located(file)
-    beside = Path(folder, file)
-    return (
-        Path(file) if folder and not os.path.lexists(beside) and os.path.lexists(file) else beside
-    )
+    return Path(find_file(file, (folder, "") if folder else ("",)) or os.path.join(folder, file))
 
 
 def whole_path(path: Path | StoredPath) -> str:

@@ -23,9 +23,9 @@ from typing import Any
 from emocli.audio.decode import DEFAULT_SELECTION
 from emocli.audio.stores import Stamp, StoredPath, ask_stamps
 from emocli.errors import TableError
+from emocli.files import journal_path, not_written, remove_drafts
 from emocli.pipeline.inputs import Utterance, stored_among
 from emocli.pipeline.scoring import CHUNK, Block, Row
-from emocli.table_io import not_written, remove_drafts
 
 FORMAT = 1
 SYNC_SECONDS = 1.0
@@ -312,12 +312,6 @@ def keep_others_out(stream: io.FileIO, output: str) -> None:
         ) from None
     except OSError:  # a file system without locks
         return
-
-
-def journal_path(output: str) -> Path:
-    """Where the journal of an output is: beside it."""
-    target = Path(os.path.abspath(output))
-    return target.with_name(f".{target.name}.journal")
 
 
 def keeps_journal(output: str) -> bool:

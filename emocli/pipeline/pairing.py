@@ -16,7 +16,7 @@ from emocli.errors import TableError
 from emocli.labels import canonical_label, match_label, plain_label
 from emocli.metrics import text as transcripts
 from emocli.metrics.scores import Sample
-from emocli.table import DIMENSIONS, PredictionTable, listing
+from emocli.table import DIMENSIONS, VOTES_PREFIX, PredictionTable, figure_of, join_advice, listing
 from emocli.table_io import match_tables
 
 VOTES = "votes_*"
@@ -312,7 +312,7 @@ def _numbers(table: PredictionTable, name: str) -> NDArray[np.float64]:
     numbers = np.zeros(len(table))
     for row, cell in enumerate(table[name].tolist()):
         try:
-            numbers[row] = 0.0 if cell == "" or cell != cell else float(cell)
+            numbers[row] = np.nan_to_num(figure_of(cell))
         except ValueError:
             numbers[row] = -1.0
         if not 0 <= numbers[row] < np.inf:
@@ -336,10 +336,11 @@ def _check_acquaintance(
         raise TableError(
             f"{names[1]}: no rows, expected one for each utterance. Check how it was made."
         )
+    advice = join_advice(predictions, truth, whole=False) or "give tables of the same recordings"
     raise TableError(
         f"{names[0]} and {names[1]} have no utterance in common: the first begins with "
-        f"{predictions['file'][0]}, the second with {truth['file'][0]}. Name the folder that both "
-        f"start from with --root, or compare names alone with --match stem."
+        f"{predictions['file'][0]}, the second with {truth['file'][0]}. "
+        f"{advice[0].upper()}{advice[1:]}."
     )
 
 
@@ -468,7 +469,7 @@ def _scores(found: Paired) -> NDArray[np.float64]:
     confidence = np.full(len(found.row), np.nan)
     for row, cell in enumerate(found.predicted("score").tolist()):
         try:
-            confidence[row] = float(cell or "nan")
+            confidence[row] = figure_of(cell)
         except ValueError:
             continue  # a column of that name that holds something else
     outside = ~((confidence >= 0) & (confidence <= 1))

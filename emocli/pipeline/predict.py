@@ -21,9 +21,9 @@ from emocli.pipeline.adapt import (
 from emocli.pipeline.inputs import (
     MIX,
     SPLIT,
+    Arguments,
     ChannelChoice,
     Inputs,
-    PathLike,
     Utterance,
     carried_columns,
     read_inputs,
@@ -45,6 +45,7 @@ from emocli.pipeline.speech import speech_blocks
 from emocli.pipeline.texts import text_blocks
 from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable
+from emocli.table_reader import NO_NAMES, ColumnNames
 from emocli.timeline.smoothing import Smoothing
 from emocli.timeline.tables import TimelineOptions, shape_timeline
 
@@ -252,12 +253,13 @@ def _identity(recognizer: Recognizer) -> list[Any]:
 
 
 def gather_inputs(
-    paths: PathLike | PredictionTable | Sequence[PathLike],
+    paths: Arguments,
     speakers: str | None = None,
     *,
     channel: ChannelChoice = MIX,
     track: int | None = None,
     device: str = "auto",
+    columns: ColumnNames = NO_NAMES,
 ) -> Inputs:
     """What the arguments of `predict` name, each turn of a speaker apart if those are asked for.
 
@@ -268,18 +270,20 @@ def gather_inputs(
         TimelineError: turns of speakers in other recordings.
         MissingDependency: a package for speakers is not installed.
     """
-    inputs = read_inputs(paths)
     if speakers is None:
-        return select_sound(inputs, channel, track)
+        return select_sound(read_inputs(paths, columns), channel, track)
+    inputs = read_inputs(paths, replace(columns, speaker=""))
     if channel != SPLIT:
         inputs = select_sound(inputs, channel, track)
-    utterances, silent = speaker_utterances(inputs.utterances, speakers, device=device)
+    utterances, silent = speaker_utterances(
+        inputs.utterances, speakers, device=device, columns=replace(columns, text="")
+    )
     found = replace(inputs, utterances=tuple(utterances), warnings=(*inputs.warnings, *silent))
     return select_sound(found, channel, track) if channel == SPLIT else found
 
 
 def predict(
-    paths: PathLike | PredictionTable | Sequence[PathLike],
+    paths: Arguments,
     model: str | Sequence[str] = "builtin",
     *,
     windows: bool = False,
@@ -311,7 +315,8 @@ def predict(
     A recording that cannot be used has a row with an ``error`` and without a prediction.
 
     Args:
-        paths: files, folders, patterns, manifests, ``"-"`` for standard input, or a table.
+        paths: files, folders, patterns, manifests, ``"-"`` for standard input, or a table, which
+            may be a pandas data frame with a column (or an audformat index level) ``file``.
         model: ``"builtin"``, an alias, ``"hf:owner/name@revision"`` or a folder; several give
             the rows of each.
         windows: one row for each window instead of one for each utterance.
@@ -321,7 +326,8 @@ def predict(
         smooth: ``"median:N"`` or ``"viterbi:COST"`` over windows, see `Smoothing.parse`.
         segments: one row for each stretch of windows of one label; implies ``windows``.
         min_seconds: shortest segment, where it touches another.
-        speakers: an RTTM file, a table, or ``"pyannote"``: one row for each turn of a speaker.
+        speakers: one row for each turn of a speaker: an RTTM file, a table, a TextGrid, an ELAN
+            file, labels of Audacity, subtitles, a folder of these, or ``"pyannote"``.
         channel: ``"mix"`` hears all channels as one; a number, from 1 on, that one alone;
             ``"split"`` gives a row for each, with a column ``channel``.
         track: sound track of videos with several, from 1 on; None for the default one.

@@ -1,19 +1,25 @@
-"""Turns of speakers as utterances: from an RTTM file, a table, or pyannote.audio."""
+"""Turns of speakers as utterances: from files of turns and annotations, or pyannote.audio."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emocli.audio.decode import read_waveform
 from emocli.audio.quality import join_remarks
 from emocli.errors import AudioError, MissingDependency, TableError, TimelineError
+from emocli.files import find_file
+from emocli.label_tracks import rttm_name
+from emocli.natural_order import natural_key
 from emocli.pipeline.inputs import Utterance
-from emocli.table import listing
-from emocli.table_io import format_of, parse_columns
+from emocli.table import listing, spelling
+from emocli.table_io import format_of
+from emocli.table_reader import NO_NAMES, ColumnNames, decoded, parse_columns
+from emocli.timeline.annotations import PARSERS, form_of_annotation
 from emocli.timeline.turns import (
     Turn,
+    TurnReader,
     is_rttm,
     overlap_notes,
     parse_rttm,
@@ -25,22 +31,28 @@ if TYPE_CHECKING:
     from emocli.models.diarization import Diarizer
 
 PYANNOTE = "pyannote"
+_ANNOTATIONS = (".rttm", ".textgrid", ".eaf", ".srt", ".vtt", ".txt")
+"""Endings of files of turns in a folder."""
 
 
 def speaker_utterances(
-    utterances: Sequence[Utterance], source: str, *, device: str = "auto"
+    utterances: Sequence[Utterance],
+    source: str,
+    *,
+    device: str = "auto",
+    columns: ColumnNames = NO_NAMES,
 ) -> tuple[list[Utterance], list[str]]:
     """An utterance for each turn of a speaker, instead of one for each recording.
 
     Args:
         utterances: whole recordings.
-        source: an RTTM file, a table with ``speaker``, ``start``, ``end`` and perhaps ``file``,
-            or ``"pyannote"``, ``"pyannote:MODEL"``.
+        source: a file or folder as for `read_turns`, or ``"pyannote"``, ``"pyannote:MODEL"``.
         device: where pyannote computes.
+        columns: what a table of turns calls some columns.
 
     Returns:
         Utterances with a column ``speaker``, in the order of recordings and of time, and
-        sentences on recordings that have no turn.
+        sentences on what was left out.
 
     Raises:
         TimelineError: an utterance that is a part of a recording, turns of unknown recordings,
@@ -57,28 +69,78 @@ def speaker_utterances(
         )
     if source == PYANNOTE or source.startswith(f"{PYANNOTE}:"):
         return _diarized(utterances, source, device)
-    return cut_turns(utterances, read_turns(source), source)
+    turns, faults = read_turns(source, columns)
+    cut, remarks = cut_turns(utterances, turns, source)
+    return cut, [*faults, *remarks]
 
 
-def read_turns(path: str) -> list[Turn]:
-    """Turns of an RTTM file, or of a table in any of the forms of tables.
+def read_turns(path: str, columns: ColumnNames = NO_NAMES) -> tuple[list[Turn], list[str]]:
+    """Turns of speakers and remarks on lines that are none.
+
+    RTTM, a table in any of the forms of tables, a TextGrid of Praat, a file of ELAN, labels of
+    Audacity, subtitles, or a folder of such files, each of which is called as its recording.
+
+    Args:
+        path: file or folder.
+        columns: what a table calls some columns.
 
     Raises:
-        TableError: the file cannot be read or is neither.
-        MissingDependency: a Parquet file without pyarrow.
+        TableError: a file cannot be read or is none of these, or has no turn.
+        MissingDependency: a Parquet file without pyarrow, or a workbook without openpyxl.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
+    if not os.path.isdir(path):
+        return _turns_of_file(path, columns)
+    turns, remarks = [], []
+    for file in _annotations(path):
+        found, faults = _turns_of_file(os.path.join(path, file), columns)
+        own = os.path.splitext(file)[0].replace(os.sep, "/")
+        turns += [replace(turn, file=turn.file or own) for turn in found]
+        remarks += faults
+    return turns, remarks
+
+
+def _annotations(folder: str) -> list[str]:
+    """Files in a folder and below that hold turns by their names, from the folder.
+
+    Raises:
+        TableError: there is none.
+    """
+    found = [
+        os.path.relpath(os.path.join(place, name), folder)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".") and name.lower().endswith(_ANNOTATIONS)
+    ]
+    if not found:
         raise TableError(
-            f"{path}: cannot be read ({error.strerror}), expected turns of speakers. "
-            f"Check the path."
+            f"{folder}: a folder without turns of speakers, expected files that end in "
+            f"{', '.join(_ANNOTATIONS)}. Name the file itself."
+        )
+    return sorted(found, key=natural_key)
+
+
+def _turns_of_file(path: str, columns: ColumnNames) -> tuple[list[Turn], list[str]]:
+    try:
+        data = Path(find_file(path) or path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', '') or error}), expected turns "
+            f"of speakers. Check the path."
         ) from None
-    if path.lower().endswith(".rttm") or format_of(path) is None:
-        text = data.decode("utf-8", errors="replace").removeprefix("\ufeff")
-        if path.lower().endswith(".rttm") or is_rttm(text):
+    found = _parsed(data, path, columns)
+    return found.turns(), found.remarks()
+
+
+def _parsed(data: bytes, path: str, columns: ColumnNames) -> TurnReader:
+    if format_of(path) is None and data.strip():
+        text, _ = decoded(data, path)
+        if path.lower().endswith(".rttm"):
             return parse_rttm(text, path)
-    return turns_of_columns(parse_columns(data, path, kind=format_of(path)), path)
+        if form := form_of_annotation(text):
+            return PARSERS[form](text, path)
+        if is_rttm(text):
+            return parse_rttm(text, path)
+    return turns_of_columns(parse_columns(data, path, kind=format_of(path), columns=columns), path)
 
 
 def cut_turns(
@@ -86,8 +148,9 @@ def cut_turns(
 ) -> tuple[list[Utterance], list[str]]:
     """Utterances of the turns that each recording has.
 
-    A turn names its recording by path, by name, or by name without ending as RTTM does. Where it
-    names none, there must be one recording only.
+    A turn names its recording by path, by the end of its path, or by that without the file's
+    ending as RTTM does. Where it names none, it is of the only recording, or of the one that is
+    called as the source.
 
     Args:
         utterances: whole recordings.
@@ -95,56 +158,98 @@ def cut_turns(
         source: what to call the turns in an error.
 
     Returns:
-        Utterances, and a sentence on recordings without turns.
+        Utterances, and sentences on recordings without turns and turns without recording.
 
     Raises:
-        TimelineError: turns of unknown recordings, or turns that may be of several.
+        TimelineError: turns of unknown recordings only, or turns that may be of several.
     """
-    named = dict.fromkeys(turn.file for turn in turns)
-    owners = {file: _owners(file, utterances, os.path.dirname(source)) for file in named}
-    _check_owners(owners, source)
+    known = _Recordings(utterances, source)
+    owners = {file: known.named(file) for file in dict.fromkeys(turn.file for turn in turns)}
+    unknown = _check_owners(owners, len(utterances), source)
+    of_recording: list[list[Turn]] = [[] for _ in utterances]
+    for turn in turns:
+        for index in owners[turn.file]:
+            of_recording[index].append(turn)
     cut: list[Utterance] = []
     silent = []
-    for index, utterance in enumerate(utterances):
-        found = same_time_once([turn for turn in turns if index in owners[turn.file]])
+    for utterance, own in zip(utterances, of_recording, strict=True):
+        found = same_time_once(own)
         notes = overlap_notes(found)
         cut += [_turn(utterance, turn, note) for turn, note in zip(found, notes, strict=True)]
         if not found:
             silent.append(utterance.file)
-    return cut, [f"{source}: no turns of {listing(silent)}, left out."] if silent else []
+    remarks = [f"{source}: no turns of {listing(silent)}, left out."] if silent else []
+    if unknown:
+        remarks.append(
+            f"{source}: turns of {listing(unknown)} are left out, which are not among the "
+            f"recordings."
+        )
+    return cut, remarks
 
 
-def _owners(file: str, utterances: Sequence[Utterance], folder: str) -> list[int]:
-    """Which recordings a name may mean: those of that path, else of that name."""
-    if not file:
-        return list(range(len(utterances)))
-    real = {os.path.realpath(file), os.path.realpath(os.path.join(folder, file))}
-    ways = (
-        lambda one: one.file == file,
-        lambda one: os.path.realpath(one.path) in real,
-        lambda one: PurePosixPath(one.file).name == file,
-        lambda one: PurePosixPath(one.file).stem == file,
-    )
-    for way in ways:
-        found = [index for index, one in enumerate(utterances) if way(one)]
-        if found:
-            return found
-    return []
+class _Recordings:
+    """Recordings by the ways in which turns may name them.
+
+    Args:
+        utterances: whole recordings.
+        source: path of the file of turns.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], source: str) -> None:
+        self._n = len(utterances)
+        self._source = source
+        self._ways: list[dict[str, list[int]]] = [{} for _ in range(5)]
+        for index, one in enumerate(utterances):
+            path = spelling(one.file)
+            whole, bare = _ends(path), _ends(os.path.splitext(path)[0])
+            names = ([one.file], [os.path.realpath(one.path)], whole, bare, map(rttm_name, bare))
+            for way, keys in zip(self._ways, names, strict=True):
+                for key in keys:
+                    way.setdefault(key, []).append(index)
+
+    def named(self, file: str) -> list[int]:
+        """Which recordings a name may mean."""
+        if not file:
+            own = os.path.splitext(os.path.basename(self._source))[0]
+            return [0] if self._n == 1 else self._found(own, own)
+        folder = os.path.dirname(self._source)
+        places = (find_file(file, (folder, "")), file, os.path.join(folder, file))
+        return self._found(file, *(os.path.realpath(place) for place in places if place))
+
+    def _found(self, file: str, *real: str) -> list[int]:
+        """Recordings by the first way that leads to any."""
+        as_written, by_place, by_end, by_bare_end, by_rttm = self._ways
+        spelled = spelling(file)
+        found = (
+            as_written.get(file),
+            next(filter(None, map(by_place.get, real)), None),
+            by_end.get(spelled),
+            by_bare_end.get(spelled),
+            by_rttm.get(rttm_name(spelled)),
+            by_end.get(spelled.rpartition("/")[2]),
+        )
+        return next(filter(None, found), [])
 
 
-def _check_owners(owners: dict[str, list[int]], source: str) -> None:
-    """Make sure that each name means one recording.
+def _ends(path: str) -> list[str]:
+    """The ends of a path, from the name alone to the whole."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _check_owners(owners: dict[str, list[int]], n_recordings: int, source: str) -> list[str]:
+    """Names that mean no recording; there must be others, and none that means several.
 
     Raises:
-        TimelineError: it means none or several.
+        TimelineError: all mean none, or one means several.
     """
-    if len(owners.get("", [0])) > 1:
+    if "" in owners and len(owners[""]) != 1:
         raise TimelineError(
-            f"{source}: no file is named and there are {len(owners[''])} recordings, expected a "
+            f"{source}: no file is named and there are {n_recordings} recordings, expected a "
             f"column file. Add it, or give one recording."
         )
     unknown = [file for file, found in owners.items() if not found]
-    if unknown:
+    if len(unknown) == len(owners):
         raise TimelineError(
             f"{source}: {len(unknown)} of {len(owners)} files are not among the recordings: "
             f"{listing(unknown)}. Give these recordings too, or remove their turns."
@@ -155,14 +260,16 @@ def _check_owners(owners: dict[str, list[int]], source: str) -> None:
             f"{source}: {listing(several)} may be several of the recordings, expected names that "
             f"tell them apart. Give paths in a table with a column file."
         )
+    return unknown
 
 
 def _turn(utterance: Utterance, turn: Turn, note: str) -> Utterance:
+    told = {"speaker": turn.speaker, "text": turn.text}
     return replace(
         utterance,
         start=turn.start,
         end=turn.end,
-        carried={**utterance.carried, "speaker": turn.speaker},
+        carried={**utterance.carried, **{name: said for name, said in told.items() if said}},
         note=join_remarks(utterance.note, note),
     )
 

@@ -27,8 +27,8 @@ from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import (
     MIX,
     ChannelChoice,
+    Arguments,
     Inputs,
-    PathLike,
     Utterance,
     carried_columns,
     read_inputs,
@@ -76,7 +76,7 @@ class Transcribed:
 
 
 def transcribe(
-    paths: PathLike | PredictionTable | Sequence[PathLike],
+    paths: Arguments,
     model: str = DEFAULT_MODEL,
     *,
     language: str | None = None,
@@ -102,7 +102,8 @@ def transcribe(
     model wrote where nobody speaks is moved to the column ``dropped_text``, with a note.
 
     Args:
-        paths: files, folders, patterns, manifests, ``"-"`` for standard input, or a table.
+        paths: files, folders, patterns, manifests, ``"-"`` for standard input, or a table, which
+            may be a pandas data frame with a column (or an audformat index level) ``file``.
         model: a size such as ``"base"``, ``"hf:owner/name@revision"``, a ``.pt`` file or a folder.
         language: code or name; None detects it.
         task: ``"transcribe"``, or ``"translate"`` into English.

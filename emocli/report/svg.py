@@ -292,7 +292,8 @@ def as_file(drawing: Drawing, heading: str) -> str:
     height = drawing.height + TITLE_HEIGHT
     style = files("emocli.report").joinpath("figure.css").read_text("utf-8")
     body = (
-        title(drawing.summary)
+        "<!-- emocli -->"  # by which the file is known when it is to be replaced
+        + title(drawing.summary)
         + element("style", escape(style))
         + element("rect", width=drawing.width, height=height, fill="#fff")
         + label(16, 28, shortened(heading, 44), class_="heading")

@@ -381,8 +381,8 @@ def test_tables_meet_by_stem(folder):
     assert refused("speech.csv", "text.csv") == (
         "builtin and text speak of different utterances, expected the same in both; 3 of builtin "
         "are missing from text: a.wav, b.wav, c.wav; 3 of text are missing from builtin: b.txt, "
-        "a.txt, c.txt. Join by name with --match stem, or add --allow-missing to fuse what is "
-        "there."
+        "a.txt, c.txt. Name the folder that both start from with --root, or compare names alone "
+        "with --match stem, or add --allow-missing to fuse what is there."
     )
     done = run("speech.csv", "text.csv", "--match", "stem", "-f", "json")
     assert [row["label"] for row in json.loads(done.stdout)] == ["angry", "happy", "angry"]
@@ -406,9 +406,8 @@ def test_errors(folder):
         "--save wrote. Check the path."
     )
     assert run("speech.csv", "text.csv", *SELECT, "truth.csv", "--save", "no/f.json").stderr == (
-        "Fitted on 3 rows.\n"
         "emocli: no/f.json: cannot be written (No such file or directory), expected a folder that "
-        "exists and may be written to. Choose another place with --save.\n"
+        "exists and may be written to. Make the folder or choose another place with --save.\n"
     )
     assert refused("speech.csv", "text.csv", "--fit", "truth.csv", "--truth-column", "emo") == (
         "The truth has no column emo among file, emotion. "

@@ -203,7 +203,7 @@ def test_a_table_that_names_the_recordings_is_not_overwritten(folder):
         assert (done.exit_code, done.stderr) == (
             1,
             f"emocli: {path} is both an input and the output, expected another output, for the "
-            f"same command could not go on from there. Choose another place with -o.\n",
+            f"input would be lost. Choose another place with -o.\n",
         )
     assert (folder.parent / "m.csv").read_text() == "file,speaker\na.wav,anna\n"
 

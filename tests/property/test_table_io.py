@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emocli.table import PredictionTable
-from emocli.table_io import FORMATS, parse_columns, table_stream
+from emocli.table_io import FORMATS, table_stream
+from emocli.table_reader import parse_columns
 
 # Parquet keeps no lone surrogates; file names that are not UTF-8 have a test of their own. A null
 # byte is what tells binary data from CSV.

@@ -122,8 +122,8 @@ def test_utterances_that_one_table_lacks_are_named():
     other = side("words", files=["b.wav", "c.wav"], p_sad=[1, 0], p_happy=[0, 1])
     assert message(TableError, align, [speech(), other]) == (
         "voice and words speak of different utterances, expected the same in both; 1 of voice are "
-        "missing from words: a.wav; 1 of words are missing from voice: c.wav. Join by name with "
-        "--match stem, or add --allow-missing to fuse what is there."
+        "missing from words: a.wav; 1 of words are missing from voice: c.wav. Add --allow-missing "
+        "to fuse what is there."
     )
 
 
@@ -214,8 +214,8 @@ def test_truth_in_the_order_of_the_predictions():
     short = truth.select(np.array([0]))
     assert message(TableError, align_truth, table, short, "emotion") == (
         "the predictions and the truth speak of different utterances, expected the same in both; "
-        "1 of the predictions are missing from the truth: a.wav. Join by name with --match stem, "
-        "or give tables of the same recordings."
+        "1 of the predictions are missing from the truth: a.wav. Give tables of the same "
+        "recordings."
     )
     assert message(TableError, true_labels, truth, "label") == (
         "The truth has no column label among file, emotion. "

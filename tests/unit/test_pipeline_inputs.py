@@ -7,9 +7,10 @@ import pytest
 from fakes import write_tone
 
 from emocli.errors import AudioError, TableError
-from emocli.pipeline.inputs import Recordings, Utterance, is_table, read_inputs
+from emocli.pipeline.inputs import Recordings, Utterance, read_inputs
 from emocli.pipeline.shards import Shard
 from emocli.table import PredictionTable
+from emocli.table_reader import has_file_column
 
 
 @pytest.fixture(autouse=True)
@@ -154,8 +155,8 @@ def test_a_list_may_hold_any_name(stdin):
 
 
 def test_a_list_of_files_called_file_is_no_table():
-    assert not is_table(b"rec/file\nfile.wav\n")
-    assert is_table(b'"file","start"\n')
+    assert not has_file_column(b"rec/file\nfile.wav\n")
+    assert has_file_column(b'"file","start"\n')
 
 
 @pytest.mark.parametrize("content", [b" \n", b"\xef\xbb\xbf\n"])

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emocli.errors import TableError
+from emocli.files import journal_path
 from emocli.pipeline.inputs import Utterance, read_inputs
-from emocli.pipeline.journal import Journal, journal_path, keeps_journal, utterance_key
+from emocli.pipeline.journal import Journal, keeps_journal, utterance_key
 from emocli.pipeline.predict import PredictionRun
 from emocli.pipeline.scoring import PredictOptions
 from emocli.table_io import write_table

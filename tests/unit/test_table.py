@@ -99,9 +99,14 @@ def test_to_pandas():
     [
         (
             {"path": ["a"], "p_x": [1]},
-            "t: no column file among path, p_x. A table needs a header line with at least file.",
+            "t: no column file among path, p_x. A table needs a header line with at least file; "
+            "--file-column names another.",
         ),
-        ({}, "t: no column file among no columns. A table needs a header line with at least file."),
+        (
+            {},
+            "t: no column file among no columns. A table needs a header line with at least file; "
+            "--file-column names another.",
+        ),
         (
             {"file": ["a", "b"], "text": ["x"]},
             "t: columns have unequal lengths (file 2, text 1), expected one value for each row. "

@@ -12,16 +12,9 @@ import pyarrow.parquet
 import pytest
 
 from emocli.errors import MissingDependency, TableError
+from emocli.files import replacing
 from emocli.table import PredictionTable
-from emocli.table_io import (
-    FORMATS,
-    format_of,
-    match_tables,
-    read_table,
-    replacing,
-    table_stream,
-    write_table,
-)
+from emocli.table_io import FORMATS, format_of, match_tables, read_table, table_stream, write_table
 
 
 @pytest.fixture
@@ -117,10 +110,11 @@ def test_nested_json_becomes_text(written):
 
 
 def test_file_names_that_are_not_utf8_survive(tmp_path):
-    name = os.fsdecode(b"caf\xe9.wav")
+    names = [os.fsdecode(b"caf\xe9.wav"), "Zażółć.wav"]  # of different ages
     for kind in ("csv", "json"):
-        write_table(PredictionTable.from_rows([{"file": name}]), str(tmp_path / "t"), kind)
-        assert read_table(str(tmp_path / "t"))["file"].tolist() == [name]
+        table = PredictionTable.from_columns({"file": names})
+        write_table(table, str(tmp_path / "t"), kind)
+        assert read_table(str(tmp_path / "t"))["file"].tolist() == names
 
 
 @pytest.mark.parametrize(
@@ -137,7 +131,7 @@ def test_file_names_that_are_not_utf8_survive(tmp_path):
         ("t.csv", 'file,x\n"a"b,1\n', "{p}: line 2 cannot be parsed (',' expected after '\"'), "
          "expected comma-separated values. Quote its fields."),
         ("t.csv", "file\n\0\n", "{p}: holds binary data, expected a table as text. "
-         "Give a CSV, TSV, JSON, JSON Lines or Parquet file."),
+         "Give a CSV, TSV, JSON, JSON Lines or Parquet file, or an Excel workbook."),
         ("t.json", '{"file": 1', "{p}: not JSON (Expecting ',' delimiter: line 1 column 11 "
          "(char 10)), expected an array of objects. Check that the file was written completely."),
         ("t.jsonl", '{"file": "a"}\n{', "{p}, line 2: not JSON (Expecting property name enclosed "
@@ -145,7 +139,7 @@ def test_file_names_that_are_not_utf8_survive(tmp_path):
          "Check that the file was written completely."),
         ("t.json", '["a"]', "{p}: not a list of objects, expected one object with column names "
          "for each row. Write it as an array of objects or as JSON Lines."),
-        ("t.csv", "file,p_anger,p_angry\n", "Columns p_angry and p_angry mean the same label, "
+        ("t.csv", "file,p_anger,p_angry\n", "{p}: columns p_angry and p_angry mean the same label, "
          "expected one column for each. Remove one of them."),
         ("t.csv", "file,start\na,1:x:2\n", "{p}: start of a is '1:x:2', expected a number. "
          "Correct it or leave it empty."),
@@ -345,7 +339,8 @@ def test_a_folder_without_tables(tmp_path):
     (tmp_path / "a.wav").touch()
     assert sentence(read_table, str(tmp_path), name="out") == (
         "out: a folder without a table, expected files that end in .csv, .tsv, .json, .jsonl, "
-        ".ndjson, .parquet. Name the table itself, or check that its run has finished."
+        ".ndjson, .parquet, .xlsx, .xlsm. Name the table itself, or check that its run has "
+        "finished."
     )
 
 

@@ -19,7 +19,7 @@ SPEAKER talk 1 2 1.5 <NA> <NA> bob
 
 
 def test_rttm():
-    assert parse_rttm(RTTM, "x.rttm") == [
+    assert parse_rttm(RTTM, "x.rttm").turns() == [
         Turn("talk", 0.5, 2.5, "anna"),
         Turn("talk", 2.0, 3.5, "bob"),
     ]
@@ -65,15 +65,18 @@ def test_what_is_rttm(text, answer):
 )
 def test_damaged_rttm(line, sentence):
     with pytest.raises(TableError) as caught:
-        parse_rttm(line, "x.rttm")
+        parse_rttm(line, "x.rttm").turns()
     assert str(caught.value) == sentence
 
 
 def test_columns():
     columns = {"speaker": ["anna", "bob"], "start": ["0", 1.5], "end": ["1.5", 2]}
-    assert turns_of_columns(columns, "t") == [Turn("", 0, 1.5, "anna"), Turn("", 1.5, 2, "bob")]
+    assert turns_of_columns(columns, "t").turns() == [
+        Turn("", 0, 1.5, "anna"),
+        Turn("", 1.5, 2, "bob"),
+    ]
     files = {**columns, "file": ["b\\a.wav", None]}
-    assert [turn.file for turn in turns_of_columns(files, "t")] == ["b/a.wav", ""]
+    assert [turn.file for turn in turns_of_columns(files, "t").turns()] == ["b\\a.wav", ""]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_columns():
 def test_columns_that_are_no_turns(change, sentence):
     columns = {"speaker": ["anna"], "start": ["1"], "end": ["2"], **change}
     with pytest.raises(TableError) as caught:
-        turns_of_columns({key: value for key, value in columns.items() if value}, "t")
+        turns_of_columns({key: value for key, value in columns.items() if value}, "t").turns()
     assert str(caught.value) == sentence
 
 
