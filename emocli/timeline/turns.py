@@ -1,6 +1,7 @@
 """Turns of speakers: who speaks from when to when, as RTTM files and tables have it."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,10 @@ from emocli.errors import TableError
 from emocli.labels import EMOTIONS, SENTIMENTS, canonical_label
 from emocli.table import FIRST, figure_of
 
+_ALL_FIELDS = 10
+_SPACED = re.compile(
+    r"(SPEAKER)\s+(.+?)\s+(\d+)\s+([\d.]+)\s+([\d.]+)\s+(<NA>)\s+(<NA>)\s+(.+?)\s+(\S+)\s+(\S+)"
+)
 _RTTM_FIELDS = 8
 """Fields of an RTTM line up to the speaker's name; confidence and lookahead may be missing."""
 
@@ -181,9 +186,12 @@ def _speaker_of_field(field: str, confidence: Sequence[str]) -> tuple[str, bool]
 
 
 def _lines(text: str) -> Iterable[tuple[int, list[str]]]:
-    """Number and fields of each line; comments have no fields."""
+    """Number and fields of each line; comments have no fields, and names may have blanks."""
     for number, line in enumerate(text.splitlines(), start=1):
-        yield number, [] if line.startswith(";;") else line.split()
+        fields = [] if line.startswith(";;") else line.split()
+        if len(fields) > _ALL_FIELDS and (found := _SPACED.fullmatch(line.strip())):
+            fields = list(found.groups())
+        yield number, fields
 
 
 def turns_of_columns(columns: Mapping[str, Sequence[Any]], name: str) -> TurnReader:
