@@ -132,9 +132,7 @@ def join_advice(left: "PredictionTable", right: "PredictionTable", *, whole: boo
     """
     ours, theirs = ({spelling(file) for file in table["file"].tolist()} for table in (left, right))
     our_names, their_names = ([stem_of(file) for file in some] for some in (ours, theirs))
-    by_name = [
-        [(stem_of(key[0]), *key[1:]) for key in table.keys()] for table in (left, right)
-    ]
+    by_name = [[(stem_of(key[0]), *key[1:]) for key in table.keys()] for table in (left, right)]
     if _meet(by_name[0], by_name[1], whole):
         return (
             "name the folder that both start from with --root, or compare names alone with "

@@ -26,8 +26,8 @@ from emocli.errors import EmocliError
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import (
     MIX,
-    ChannelChoice,
     Arguments,
+    ChannelChoice,
     Inputs,
     Utterance,
     carried_columns,
