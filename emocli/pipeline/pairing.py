@@ -16,7 +16,7 @@ from emocli.errors import TableError
 from emocli.labels import canonical_label, match_label, plain_label
 from emocli.metrics import text as transcripts
 from emocli.metrics.scores import Sample
-from emocli.table import DIMENSIONS, VOTES_PREFIX, PredictionTable, figure_of, join_advice, listing
+from emocli.table import DIMENSIONS, PredictionTable, figure_of, join_advice, listing
 from emocli.table_io import match_tables
 
 VOTES = "votes_*"
