@@ -28,6 +28,15 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """Folder of published weights: ``whisper-base.pt``, ``whisper-base-ct2``, ``-hf``."""
+    folder = os.environ.get("EMOCLI_REAL_WEIGHTS", "")
+    if not folder:
+        pytest.skip("EMOCLI_REAL_WEIGHTS names no folder with whisper-base.pt and its like")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the corpora and published scores, which are not part of the repository."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
