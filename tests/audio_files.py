@@ -56,7 +56,9 @@ def film(
         picture = _picture_stream(container) if picture_seconds else None
         streams = []
         for index, samples in enumerate(tracks):
-            layout = "mono" if samples.ndim == 1 else "stereo"
+            layout = {1: "mono", 2: "stereo", 8: "7.1"}[
+                1 if samples.ndim == 1 else samples.shape[1]
+            ]
             track = container.add_stream(codec, rate=sampling_rate, layout=layout)
             track.options = codec_options
             if bit_rate:
@@ -92,11 +94,11 @@ def _picture_stream(container: Any) -> Any:
 def _encoded(track: Any, samples: np.ndarray, sampling_rate: int) -> list[Any]:
     """Packets of a waveform."""
     resampler = av.AudioResampler(track.format.name, track.layout.name, sampling_rate)
-    channels = samples[np.newaxis] if samples.ndim == 1 else np.ascontiguousarray(samples.T)
+    channels = samples[:, np.newaxis] if samples.ndim == 1 else samples
     packets = []
-    for first in range(0, channels.shape[1], 8000):
-        part = np.ascontiguousarray(channels[:, first : first + 8000], np.float32)
-        frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=track.layout.name)
+    for first in range(0, len(channels), 8000):
+        part = channels[first : first + 8000].reshape(1, -1).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(part, format="flt", layout=track.layout.name)
         frame.sample_rate, frame.pts = sampling_rate, first
         frame.time_base = Fraction(1, sampling_rate)
         for one in resampler.resample(frame):

@@ -10,14 +10,15 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import soundfile
+from audio_files import film
 from checkpoints import (
     DIMENSIONS,
     EMOTIONS,
@@ -28,7 +29,6 @@ from checkpoints import (
     speech_network,
     text_network,
 )
-from numpy.typing import NDArray
 
 from emocli.audio.decode import read_waveform
 from emocli.calibration.conformal import LabelSets, SetRule
@@ -88,10 +88,28 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     """A file with one to six alterations; JSON is altered in its structure half the time."""
     if data[:1] in (b"{", b"[") and rng.random() < 0.5:
         return _restructured(data, rng)
-    altered = bytearray(data)
+    altered = bytearray(_repaged(data, rng) if data[:4] == PAGE and rng.random() < 0.3 else data)
     for _ in range(rng.integers(1, 7)):
         _alter(altered, rng)
     return bytes(altered)
+
+
+PAGE = b"OggS"
+
+
+def _repaged(data: bytes, rng: np.random.Generator) -> bytes:
+    """An Ogg file whose pages are left out, repeated or exchanged."""
+    pages = [PAGE + page for page in data.split(PAGE)[1:]]
+    for _ in range(rng.integers(1, 4)):
+        one, other = (int(place) for place in rng.integers(len(pages), size=2))
+        kind = rng.integers(3)
+        if kind == 0 and len(pages) > 1:
+            del pages[one]
+        elif kind == 1:
+            pages.insert(other, pages[one])
+        else:
+            pages[one], pages[other] = pages[other], pages[one]
+    return b"".join(pages)
 
 
 def _alter(data: bytearray, rng: np.random.Generator) -> None:
@@ -100,7 +118,7 @@ def _alter(data: bytearray, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:
         place = min(place, int(rng.integers(1, 129)))
     end = place + int(rng.integers(1, 33))
-    kind = rng.integers(7)
+    kind = rng.integers(8)
     if kind == 0 and place < len(data):
         data[place] ^= 1 << int(rng.integers(8))
     elif kind == 1 and place < len(data):
@@ -114,6 +132,12 @@ def _alter(data: bytearray, rng: np.random.Generator) -> None:
         del data[place:end]
     elif kind == 5:
         data[place:place] = data[place:end]
+    elif kind == 6:
+        n_bytes = int(rng.choice((2, 4, 8)))  # a size or a count, as large as it can be, or none
+        value = int(rng.choice((0, 1, 127, 128, 255)))
+        order: Any = rng.choice(("big", "little"))
+        number = (value << 8 * (n_bytes - 1) | (1 << 8 * (n_bytes - 1)) - 1) if value else 0
+        data[place : place + n_bytes] = number.to_bytes(n_bytes, order)
     elif rng.random() < 0.3:
         del data[place:]
 
@@ -177,7 +201,11 @@ AUDIO = (
     ("WAV", "PCM_16", 1), ("WAV", "FLOAT", 2), ("WAV", "PCM_24", 3), ("WAV", "ULAW", 1),
     ("WAVEX", "PCM_32", 6), ("RF64", "PCM_16", 1), ("FLAC", "PCM_16", 2), ("OGG", "VORBIS", 1),
     ("OGG", "OPUS", 1), ("MP3", "MPEG_LAYER_III", 1), ("AIFF", "PCM_16", 1), ("AU", "PCM_16", 1),
-    ("CAF", "ALAC_16", 1),
+    ("CAF", "ALAC_16", 1), ("WAV", "MS_ADPCM", 1), ("WAV", "GSM610", 1), ("W64", "PCM_16", 2),
+)  # fmt: skip
+FILMS = (
+    ("ipod", "aac"), ("matroska", "aac"), ("mp4", "alac"), ("asf", "wmav2"), ("mpegts", "aac"),
+    ("matroska", "flac"), ("mov", "aac"),
 )  # fmt: skip
 
 
@@ -199,29 +227,21 @@ def _audio(name: str, folder: Path) -> Door:
         suffix = {"WAVEX": "wav", "RF64": "wav"}.get(form, form.lower())
         paths.append(folder / f"hostile.{suffix}")
 
-    for suffix, codec in (("m4a", "aac"), ("mkv", "aac"), ("mp4", "aac")):
-        seeds.append(_encoded(suffix, codec, rng.normal(0, 0.1, (1, 4800)).astype(np.float32)))
-        paths.append(folder / f"hostile.{suffix}")
+    for form, codec in FILMS:
+        samples = rng.normal(0, 0.1, (4800, 2)).astype(np.float32)
+        seeds.append(film(form, codec, [samples, samples], bit_rate=64000))
+        paths.append(folder / f"hostile.{form}")
+    seeds.append(seeds[7] + seeds[7])  # two links of an Ogg
+    paths.append(folder / "hostile.ogg")
 
     def enter(data: bytes, seed: int) -> None:
         paths[seed].write_bytes(data)
-        waveform = read_waveform(paths[seed], 16000)
+        # As a whole, or entered somewhere.
+        start = (None, 0.02, 0.05)[zlib.crc32(data) % 3]
+        waveform = read_waveform(paths[seed], 16000, start=start)
         assert np.isfinite(waveform.samples).all()
 
     return Door(name, tuple(seeds), enter)
-
-
-def _encoded(suffix: str, codec: str, samples: NDArray[np.float32]) -> bytes:
-    """A file as FFmpeg writes it."""
-    stream = io.BytesIO()
-    form = {"m4a": "ipod", "mkv": "matroska"}.get(suffix, suffix)
-    with av.open(stream, "w", format=form) as container:
-        track = container.add_stream(codec, rate=16000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(track.encode(frame))
-        container.mux(track.encode(None))
-    return stream.getvalue()
 
 
 def _manifests(name: str, folder: Path) -> Door:

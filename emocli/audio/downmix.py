@@ -133,7 +133,10 @@ class Downmix:
     def _mix(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """The waveform of a stretch, faded where other channels are heard than before."""
         is_short = len(frames) < STRETCH_SECONDS / 2 * self._rate
-        kept = self._kept if self._n_frames and is_short else in_phase_channels(frames, self._rate)
+        kept = self._kept
+        if not (self._n_frames and is_short):
+            with np.errstate(over="ignore", invalid="ignore"):  # what is no sound is told later
+                kept = in_phase_channels(frames, self._rate)
         waveform = _mean(frames, kept)
         if self._n_frames and kept != self._kept:
             n_faded = min(len(frames), round(_FADE_SECONDS * self._rate))
@@ -183,7 +186,7 @@ def _agree(channels: NDArray[np.float32]) -> bool:
     power = _powers(channels)
     loudest = int(np.argmax(power))
     product = np.einsum("ij,j->i", channels, channels[loudest])
-    in_phase = product >= _SURELY_IN_PHASE * np.sqrt(power * power[loudest])
+    in_phase = product >= _SURELY_IN_PHASE * np.sqrt(power) * np.sqrt(power[loudest])
     return bool((in_phase | (power < HARMLESS_POWER * power[loudest])).all())
 
 

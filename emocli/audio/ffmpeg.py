@@ -279,7 +279,7 @@ class Track:
             seconds = math.nan
             if self._has_time_stamps and frame.pts is not None and frame.time_base is not None:
                 seconds = float(frame.pts * frame.time_base) - self._origin
-            for one in self._at_its_rate(frame):
+            for one in self._readable(frame):
                 yield Piece(
                     _samples(one, self.n_channels), seconds, self._lost_seconds, self.is_damaged
                 )
@@ -338,17 +338,26 @@ class Track:
         self.is_damaged = True
         self._lost_seconds += seconds
 
-    def _at_its_rate(self, frame: "AudioFrame") -> list["AudioFrame"]:
-        """A frame at the rate of the track; recordings that were joined may differ."""
-        if frame.sample_rate == self.sampling_rate:
+    def _readable(self, frame: "AudioFrame") -> list["AudioFrame"]:
+        """A frame at the rate of the track, in a form that PyAV reads; none if it is damaged."""
+        is_safe = frame.layout.nb_channels < _UNSAFE_PLANES or not frame.format.is_planar
+        if is_safe and frame.sample_rate == self.sampling_rate:
             return [frame]
         import av
 
         key = (frame.sample_rate, frame.layout.name, frame.format.name)
-        if key not in self._converters:
-            self._converters[key] = av.AudioResampler("flt", frame.layout, self.sampling_rate)
-        return self._converters[key].resample(frame)
+        try:
+            if key not in self._converters:  # recordings that were joined may differ
+                self._converters[key] = av.AudioResampler("flt", frame.layout, self.sampling_rate)
+            return self._converters[key].resample(frame)
+        except (av.FFmpegError, ValueError) as error:
+            self._damage(error, frame.samples / frame.sample_rate)
+            return []
 
+
+_UNSAFE_PLANES = 8
+"""From so many channels on, each in a plane of its own, PyAV takes what lies behind the planes for
+more of them and crashes."""
 
 _AMR_PAUSES = {"amrnb": 8, "amrwb": 9}
 """Kinds of frames from which on none has speech: comfort noise, or nothing at all."""
@@ -364,7 +373,8 @@ def _samples(frame: "AudioFrame", n_channels: int) -> NDArray[np.float32]:
     if kind in _SCALES:
         values = (values - np.float64(128.0 if kind == "u1" else 0.0)) / _SCALES[kind]
     if values.shape[1] != n_channels:
-        values = np.tile(values.mean(axis=1, keepdims=True), (1, n_channels))
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers that are none are told later
+            values = np.tile(values.mean(axis=1, keepdims=True), (1, n_channels))
     return np.asarray(values, np.float32)
 
 

@@ -101,6 +101,15 @@ def test_what_encoders_put_before_the_sound_shifts_nothing(form):
     assert found.remarks == ()
 
 
+def test_eight_channels():
+    samples = tone(2.0, 300.0, n_channels=8)
+    data = film("mp4", "aac", [samples], bit_rate=256000)
+    found = read(data, selection=Selection(channel=8))
+    assert found.duration == pytest.approx(2.0, abs=0.15)
+    with pytest.raises(AudioError, match="no channel 9, expected 1 to 8"):
+        read(data, selection=Selection(channel=9))
+
+
 def two_tracks(default):
     tracks = [tone(2.0, 300.0), tone(2.0, 1200.0)]
     return film("matroska", "aac", tracks, default=default)
