@@ -5,10 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 from audio_files import film, sound
 from fakes import tone, write_tone
+from typer.testing import CliRunner
 
 import emocli
+from emocli.cli.options import channel_of
 from emocli.errors import AudioError, TableError
 from emocli.pipeline.inputs import SPLIT, Selection, is_binary, read_inputs, select_sound
 from emocli.table import PredictionTable
@@ -206,3 +209,24 @@ def test_the_same_row_as_from_the_file(monkeypatch, tmp_path):
     found, known = predicted("-"), predicted("a.flac")
     np.testing.assert_array_equal(found.probs, known.probs)
     assert found["end"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(("text", "choice"), [("mix", "mix"), ("split", "split"), ("2", 2)])
+def test_the_option_for_channels(text, choice):
+    assert channel_of(text) == choice
+
+
+@pytest.mark.parametrize("text", ["0", "left", "-1", "²", ""])
+def test_an_option_for_channels_that_is_none(text):
+    with pytest.raises(typer.BadParameter, match="is neither mix, split nor a number from 1 on"):
+        channel_of(text)
+
+
+def test_channels_on_the_command_line(tmp_path):
+    from emocli.cli.app import app
+
+    write_call()
+    result = CliRunner().invoke(app, ["predict", "call.wav", "--channel", "split", "-f", "csv"])
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].endswith(",channel")
+    assert [line[-2:] for line in result.stdout.splitlines()[1:]] == [",1", ",2"]
