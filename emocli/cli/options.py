@@ -119,6 +119,14 @@ Models = Annotated[
         "May be given several times.",
     ),
 ]
+LabelNames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Names of the model's outputs in their order, for a checkpoint that calls them "
+        "LABEL_0 and so on.",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

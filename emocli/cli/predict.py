@@ -28,7 +28,7 @@ from emocli.pipeline.predict import (
     rows_of,
 )
 from emocli.pipeline.processes import count_cores
-from emocli.pipeline.scoring import Block, PredictOptions, Row
+from emocli.pipeline.scoring import WINDOW_SECONDS, Block, PredictOptions, Row
 from emocli.table import PredictionTable
 from emocli.table_io import FORMATS, STREAMED, table_stream
 from emocli.table_reader import ColumnNames
@@ -46,7 +46,7 @@ def predict(
     ],
     model: options.Models = ["builtin"],  # noqa: B006 - typer copies it
     windows: timeline.Windows = False,
-    window: timeline.Window = 12.0,
+    window: timeline.Window = None,
     hop: timeline.Hop = None,
     vad: timeline.Voice = False,
     smooth: timeline.Smooth = None,
@@ -64,6 +64,7 @@ def predict(
     file_column: options.FileColumn = "",
     text_column: options.TextColumn = "",
     speaker_column: options.SpeakerColumn = "",
+    label_names: options.LabelNames = None,
     output: timeline.Output = STDIN,
     form: timeline.Format = None,
     csv_safe: options.CsvSafe = False,
@@ -108,7 +109,9 @@ def predict(
     found = resuming.find_cluster(cluster, paths, output)
     kind = "parquet" if found else timeline.prediction_form(output, form)
     timeline.check_windows(window, hop)
-    shape = timeline.timeline_options(windows, smooth, segments, min_seconds, hop or window)
+    shape = timeline.timeline_options(
+        windows, smooth, segments, min_seconds, hop or window or WINDOW_SECONDS
+    )
     voice = timeline.find_voice(vad)
     size = batch_size_of(batch_size)
     sound = channel_of(channel)
@@ -137,6 +140,7 @@ def predict(
         batch_size=size,
         offline=offline,
         mc_dropout=mc_dropout,
+        label_names=tuple(part.strip() for part in (label_names or "").split(",") if part.strip()),
     )
     # With a pipe first, for the command before it may be at work for hours.
     early = load_recognizers(model, loading) if STDIN in paths else None

@@ -1,5 +1,6 @@
 """Options of ``emocli predict`` for long recordings, and what they come to."""
 
+import math
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import PurePath
@@ -15,6 +16,7 @@ from emocli.cli.places import file_places, write_text
 from emocli.errors import AudioError, TimelineError
 from emocli.label_tracks import FORMATS, SUFFIXES, label_track, marks_of
 from emocli.models.protocol import ModelCard
+from emocli.pipeline.scoring import WHOLE_SECONDS, WINDOW_SECONDS
 from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable, listing
 from emocli.timeline.smoothing import Smoothing
@@ -50,11 +52,28 @@ Windows = Annotated[
         rich_help_panel=TIMELINE_PANEL,
     ),
 ]
+
+
+def window_of(text: str) -> float:
+    """The seconds that ``--window`` means, infinite for ``none``.
+
+    Raises:
+        typer.BadParameter: neither a number nor ``none``.
+    """
+    try:
+        return math.inf if text == "none" else float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number of seconds nor none") from None
+
+
 Window = Annotated[
-    float,
+    float | None,
     typer.Option(
-        metavar="SECONDS",
-        help="Longest stretch that goes through a model at once.",
+        parser=window_of,
+        metavar="SECONDS|none",
+        help="Longest stretch that goes through a model at once; none hears recordings of up to "
+        "120 s whole.",
+        show_default="12, or what the model's authors hear",
         rich_help_panel=TIMELINE_PANEL,
     ),
 ]
@@ -169,14 +188,19 @@ def find_voice(vad: bool) -> VoiceActivity | None:
     return VoiceActivity() if vad else None
 
 
-def check_windows(window: float, hop: float | None) -> None:
+def check_windows(window: float | None, hop: float | None) -> None:
     """Refuse lengths of windows that are none, before anything is read.
 
     Raises:
         typer.BadParameter: one is out of its range.
     """
     try:
-        plan_windows(16_000, window_seconds=window, hop_seconds=hop)
+        length = WINDOW_SECONDS if window is None else window
+        plan_windows(
+            16_000,
+            window_seconds=WHOLE_SECONDS if length == math.inf else length,
+            hop_seconds=hop,
+        )
     except AudioError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -77,17 +77,19 @@ def name_outputs(
     """
     names = _own_names(config)
     known = tuple(alias.labels or alias.dimensions) if alias else ()
+    source, remedy = "config.json names", "Repair id2label in config.json."
     if names is None and known:
-        names = known
+        names, source, remedy = known, "there are names for", "Correct --label-names."
     if names is None:
         raise ModelError(
             f"{name}: config.json gives the {n_outputs} outputs no names (id2label), and without "
-            f"names nobody knows which emotion is which. Add id2label to config.json."
+            f"names nobody knows which emotion is which. Name them in their order with "
+            f"--label-names, or add id2label to config.json."
         )
     if len(names) != n_outputs:
         raise ModelError(
-            f"{name}: config.json names {len(names)} outputs ({', '.join(names)}) and the weights "
-            f"have {n_outputs}. Repair id2label in config.json."
+            f"{name}: {source} {len(names)} outputs ({', '.join(names)}) and the weights "
+            f"have {n_outputs}. {remedy}"
         )
     dimensions = [_DIMENSION_NAMES.get(n.strip().casefold()) for n in names]
     if all(dimensions):

@@ -32,6 +32,8 @@ class ModelCard:
         licence: licence of the weights as their authors state it.
         source: hub identifier, folder or paper.
         description: what it was trained on and for, with its figures and limits.
+        cut_seconds: what is heard of a recording where no windows are asked for, as the model's
+            authors hear it; 0 for all, in windows.
         number_format: that the network computes in; other than ``fp32`` is part of the identifier.
     """
 
@@ -48,6 +50,7 @@ class ModelCard:
     licence: str = ""
     source: str = ""
     description: str = ""
+    cut_seconds: float = 0.0
     number_format: str = "fp32"
 
     @property
@@ -78,6 +81,7 @@ class LoadOptions:
         batch_size: most utterances at once; None for a size that suits the device.
         offline: use only what is on this machine, and keep the hub's library off the network.
         mc_dropout: answers with dropout on; None for one answer without.
+        label_names: of the outputs in their order, for checkpoints that name none.
     """
 
     device: str = "auto"
@@ -86,6 +90,7 @@ class LoadOptions:
     batch_size: int | None = None
     offline: bool = False
     mc_dropout: int | None = None
+    label_names: tuple[str, ...] = ()
 
 
 DEFAULT_LOADING = LoadOptions()

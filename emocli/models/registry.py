@@ -14,7 +14,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +103,7 @@ def resolve(
     offline: bool = False,
     modality: str | None = None,
     engine: str = "torch",
+    label_names: Sequence[str] = (),
 ) -> Recognizer:
     """The model of a name, loaded; a model of the hub is fetched if it is not on this machine.
 
@@ -116,6 +117,7 @@ def resolve(
         offline: use only what is on this machine, and keep the hub's library off the network.
         modality: ``"speech"``, ``"text"`` or ``"multimodal"`` if only such a model will do.
         engine: ``auto``, ``torch`` or ``openvino``; see `emocli.models.engines`.
+        label_names: of the outputs in their order, for a checkpoint that names none.
 
     Raises:
         ModelError: no model has that name, or it cannot be used as asked.
@@ -123,7 +125,12 @@ def resolve(
         MissingDependency: the engine is not installed.
     """
     options = LoadOptions(
-        device=device, dtype=dtype, engine=engine, batch_size=batch_size, offline=offline
+        device=device,
+        dtype=dtype,
+        engine=engine,
+        batch_size=batch_size,
+        offline=offline,
+        label_names=tuple(label_names),
     )
     return load_recognizer(name, options, revision=revision, modality=modality)
 
@@ -159,11 +166,29 @@ def load_recognizer(
             f"{reference.name} is a {found} model, expected a {modality} model. "
             f"`emocli models list` shows which are which."
         )
+    alias = reference.alias
+    if options.label_names:
+        alias = _with_names(checkpoint, alias, options.label_names)
     if found == MULTIMODAL:
         from emocli.models.cross_modal import load_cross_modal
 
         return load_cross_modal(checkpoint, options)
-    return _load(checkpoint, reference.alias, options)
+    return _load(checkpoint, alias, options)
+
+
+def _with_names(checkpoint: Checkpoint, alias: Alias | None, names: tuple[str, ...]) -> Alias:
+    """What is known of a checkpoint, with names for its outputs.
+
+    Raises:
+        ModelError: it has names of its own.
+    """
+    own = _outputs(checkpoint, alias)
+    if len(own):
+        raise ModelError(
+            f"{checkpoint.name} names its outputs itself, {', '.join(own.labels or own.dimensions)}"
+            f", expected a checkpoint with none, such as LABEL_0, for --label-names. Leave it out."
+        )
+    return replace(alias or Alias(name=checkpoint.name), labels=names, dimensions=())
 
 
 def open_checkpoint(

@@ -165,6 +165,7 @@ def card_of(checkpoint: Checkpoint, network: SpeechNetwork, alias: Alias | None)
         min_seconds=network.min_samples / network.sampling_rate,
         n_parameters=checkpoint.n_parameters,
         size_bytes=checkpoint.size_bytes,
+        cut_seconds=cut_of(checkpoint),
         licence=(alias.licence if alias else "") or checkpoint.licence,
         source=str(checkpoint.folder) if not checkpoint.revision else f"hf:{checkpoint.name}",
         description=" ".join(filter(None, [alias.description if alias else "", network.remark])),
@@ -335,6 +336,15 @@ def challenge_encoder(checkpoint: Checkpoint) -> tuple[str, dict[str, Any]]:
             f"of {', '.join(sorted(EXACT_WITH_PADDING))}. Use another checkpoint."
         )
     return str(kind), facts
+
+
+CUT_SECONDS = 12.0
+"""What the challenge's baselines hear of a recording, in training and where they are measured."""
+
+
+def cut_of(checkpoint: Checkpoint) -> float:
+    """Seconds that the authors of a checkpoint hear of a recording; 0 for all."""
+    return CUT_SECONDS if checkpoint.config.get("model_type") == CHALLENGE_TYPE else 0.0
 
 
 def challenge_sampling_rate(checkpoint: Checkpoint) -> int:

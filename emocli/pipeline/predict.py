@@ -33,6 +33,7 @@ from emocli.pipeline.multimodal import multimodal_blocks
 from emocli.pipeline.progress import ProgressCallback, Tally
 from emocli.pipeline.scoring import (
     DEFAULT_OPTIONS,
+    WINDOW_SECONDS,
     Block,
     PredictOptions,
     Row,
@@ -244,7 +245,7 @@ _BLOCKS = {"speech": speech_blocks, "text": text_blocks, "multimodal": multimoda
 def _identity(recognizer: Recognizer) -> list[Any]:
     """What tells a model from another one, and one in a folder from itself before a change."""
     card = recognizer.card
-    found: list[Any] = [card.identifier, card.source, card.n_parameters]
+    found: list[Any] = [card.identifier, card.source, card.n_parameters, list(card.outputs)]
     if os.path.isdir(card.source):
         files = sorted(Path(card.source).iterdir())
         stats = [(file.name, file.stat()) for file in files if file.is_file()]
@@ -287,7 +288,7 @@ def predict(
     model: str | Sequence[str] = "builtin",
     *,
     windows: bool = False,
-    window_seconds: float = 12.0,
+    window_seconds: float | None = None,
     hop_seconds: float | None = None,
     vad: bool = False,
     smooth: str | None = None,
@@ -302,6 +303,7 @@ def predict(
     abstain_above: float | None = None,
     abstain_below: float | None = None,
     mc_dropout: int | None = None,
+    label_names: Sequence[str] = (),
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -320,7 +322,9 @@ def predict(
         model: ``"builtin"``, an alias, ``"hf:owner/name@revision"`` or a folder; several give
             the rows of each.
         windows: one row for each window instead of one for each utterance.
-        window_seconds: longest stretch of a recording that goes through a model.
+        window_seconds: longest stretch of a recording that goes through a model; `math.inf` for
+            whole recordings, up to `emocli.pipeline.scoring.WHOLE_SECONDS`; None for what suits
+            the model: windows of 12 s, or its authors' cut.
         hop_seconds: from the start of one window to the next; the window by default.
         vad: hear speech only.
         smooth: ``"median:N"`` or ``"viterbi:COST"`` over windows, see `Smoothing.parse`.
@@ -340,6 +344,7 @@ def predict(
         abstain_below: leave out the label where its probability is below this.
         mc_dropout: ask the model this often with dropout on, for ``expected_entropy`` and
             ``mutual_information``; None for one answer without dropout.
+        label_names: of the outputs in their order, for a checkpoint that names none.
         batch_size: most utterances or windows at once; None for a size that suits the model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         dtype: ``"auto"`` (fp32 on a CPU), ``"fp32"``, ``"bf16"``, ``"fp16"``, or ``"fast"`` for
@@ -368,7 +373,7 @@ def predict(
         Smoothing.parse(smooth) if smooth else None,
         segments,
         min_seconds,
-        hop_seconds or window_seconds,
+        hop_seconds or window_seconds or WINDOW_SECONDS,
     )
     voice = VoiceActivity() if vad else None
     inputs = gather_inputs(paths, speakers, channel=channel, track=track, device=device)
@@ -382,6 +387,7 @@ def predict(
         batch_size=batch_size,
         offline=offline,
         mc_dropout=mc_dropout,
+        label_names=tuple(label_names),
     )
     recognizers = load_recognizers(model, loading)
     adaptation = adapt_options(

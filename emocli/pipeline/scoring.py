@@ -36,6 +36,11 @@ chunk are the same however many processes share the chunks, and wherever a run w
 NOTHING_HEARD = "nothing to hear"
 ALL_EQUAL = "all labels are equally likely"
 
+WINDOW_SECONDS = 12.0
+"""Longest stretch of a recording that goes through a model unless the user says otherwise."""
+WHOLE_SECONDS = 120.0
+"""Longest recording that is heard whole; WavLM large takes 2.3 GB for the attention of a layer."""
+
 PIECE_ROWS = 8192
 """Utterances or rows of a long table that are in memory while it is written."""
 
@@ -54,7 +59,8 @@ class PredictOptions:
 
     Attributes:
         windows: one row for each window instead of one for each utterance.
-        window_seconds: longest stretch that goes through a model.
+        window_seconds: longest stretch that goes through a model; infinite for whole recordings, up
+            to `WHOLE_SECONDS`; None for `WINDOW_SECONDS`, or what a model's authors hear.
         hop_seconds: from the start of one window to the next; the window by default.
         batch_size: most utterances or windows that a model is given at once; None leaves it to
             the model.
@@ -65,12 +71,22 @@ class PredictOptions:
     """
 
     windows: bool = False
-    window_seconds: float = 12.0
+    window_seconds: float | None = None
     hop_seconds: float | None = None
     batch_size: int | None = None
     n_threads: int = field(default_factory=count_decoders)
     n_processes: int = 1
     voice: VoiceActivity | None = None
+
+    @property
+    def hears_whole(self) -> bool:
+        """Whether recordings are not cut into windows."""
+        return self.window_seconds == math.inf
+
+    @property
+    def may_cut(self) -> bool:
+        """Whether a model's own cut holds, as nothing is said of windows."""
+        return self.window_seconds is self.hop_seconds is self.voice is None and not self.windows
 
 
 DEFAULT_OPTIONS = PredictOptions()

@@ -18,13 +18,15 @@ from emocli.audio.quality import Level, join_remarks, quality_remarks
 from emocli.audio.speech_windows import cut_speech
 from emocli.audio.voice_activity import Detector
 from emocli.audio.windows import MIN_TAIL_SECONDS, WindowPlan, cut_stream, plan_windows
-from emocli.errors import EmocliError
+from emocli.errors import AudioError, EmocliError
 from emocli.models.protocol import ModelCard, Recognizer
 from emocli.pipeline.ahead import run_ahead
 from emocli.pipeline.inputs import Utterance, threads_for
 from emocli.pipeline.processes import run_in_processes
 from emocli.pipeline.progress import Progress, Tally
 from emocli.pipeline.scoring import (
+    WHOLE_SECONDS,
+    WINDOW_SECONDS,
     Block,
     PredictOptions,
     Row,
@@ -130,6 +132,10 @@ def speech_blocks(
     Raises:
         AudioError: window or hop are out of their ranges.
     """
+    cuts = [one.card.cut_seconds if options.may_cut else 0.0 for one in recognizers]
+    if len(set(cuts)) > 1:
+        yield from _blocks_by_cut(chunks, recognizers, cuts, options, tally)
+        return
     is_light = all(one.one_core for one in recognizers)
     if options.n_processes == 1 or not is_light or options.voice or len(chunks) <= 1:
         yield from _blocks_here(chunks, recognizers, options, tally)
@@ -151,6 +157,28 @@ def speech_blocks(
         tally.report()
 
 
+def _blocks_by_cut(
+    chunks: Sequence[Sequence[Utterance]],
+    recognizers: Sequence[Recognizer],
+    cuts: Sequence[float],
+    options: PredictOptions,
+    tally: Tally,
+) -> Iterator[Block]:
+    """Rows of models that do not hear the same of a recording, which is decoded for each cut."""
+    groups = {cut: [i for i, own in enumerate(cuts) if own == cut] for cut in cuts}
+    for chunk in chunks:
+        by_model: dict[int, list[Row]] = {}
+        for number, members in enumerate(groups.values()):
+            own = tally if number == 0 else Tally(len(chunk), None)
+            group = [recognizers[i] for i in members]
+            rows = [rows for block in speech_blocks([chunk], group, options, own)
+                    for _, rows in block]  # fmt: skip
+            for place, i in enumerate(members):
+                by_model[i] = [each[place] for each in rows]
+        ordered = [by_model[i] for i in range(len(recognizers))]
+        yield [(one, list(each)) for one, *each in zip(chunk, *ordered, strict=True)]
+
+
 def _blocks_here(
     chunks: Sequence[Sequence[Utterance]],
     recognizers: Sequence[Recognizer],
@@ -163,18 +191,11 @@ def _blocks_here(
         AudioError: window or hop are out of their ranges.
     """
     rate = max(one.card.sampling_rate for one in recognizers)
-    # No window is longer than what every model hears of it.
-    window = min(options.window_seconds, *(one.max_seconds or math.inf for one in recognizers))
-    hop = options.hop_seconds
-    plan = plan_windows(
-        rate,
-        window_seconds=window,
-        hop_seconds=hop if hop is None or hop > options.window_seconds else min(hop, window),
-        min_seconds=max(MIN_TAIL_SECONDS, *(one.card.min_seconds for one in recognizers)),
-    )
+    plan = _plan(recognizers, rate, options)
+    cut_seconds = recognizers[0].card.cut_seconds if options.may_cut else 0.0
     cards = [one.card for one in recognizers]
     collected = [_Collected() for _ in cards]
-    events = _listen(chunks, rate, plan, options, tally)
+    events = _listen(chunks, rate, plan, options, tally, cut_seconds)
     block: Block = []
     pool_seconds = min(POOL_SECONDS, *(one.pool_seconds for one in recognizers))
     sizes = [len(chunk) for chunk in chunks]
@@ -207,12 +228,32 @@ def _blocks_here(
             block = []
 
 
+def _plan(recognizers: Sequence[Recognizer], rate: int, options: PredictOptions) -> WindowPlan:
+    """Windows that are no longer than what every model hears, unless recordings are heard whole.
+
+    Raises:
+        AudioError: window or hop are out of their ranges.
+    """
+    wished, hop = options.window_seconds, options.hop_seconds
+    if wished is None:
+        wished = WINDOW_SECONDS
+    limits = [one.max_seconds for one in recognizers if one.max_seconds > 0]
+    window = WHOLE_SECONDS if options.hears_whole else min([wished, *limits])
+    return plan_windows(
+        rate,
+        window_seconds=window,
+        hop_seconds=hop if hop is None or hop > wished else min(hop, window),
+        min_seconds=max(MIN_TAIL_SECONDS, *(one.card.min_seconds for one in recognizers)),
+    )
+
+
 def _listen(
     chunks: Sequence[Sequence[Utterance]],
     rate: int,
     plan: WindowPlan,
     options: PredictOptions,
     tally: Tally,
+    cut_seconds: float,
 ) -> Iterator[Window | Heard]:
     """The windows of each utterance and then its end, decoded ahead."""
     detector = options.voice.detector if options.voice else None
@@ -221,10 +262,22 @@ def _listen(
         index, utterance = job
         stream = utterance.stream(rate)
         try:
-            for window in hear_windows(
-                stream, rate, plan, judge=options.windows, detector=detector
+            for number, window in enumerate(
+                hear_windows(
+                    stream,
+                    rate,
+                    plan,
+                    judge=options.windows,
+                    detector=detector,
+                    cut_seconds=cut_seconds,
+                )
             ):
                 tally.expect(index, stream.expected_seconds)
+                if options.hears_whole and number:
+                    raise AudioError(
+                        f"{utterance.file}: longer than the {WHOLE_SECONDS:g} s that are heard "
+                        f"whole. Give --window in seconds, or name parts of it in a manifest."
+                    )
                 yield window
         except EmocliError as error:
             yield Heard(utterance, error=str(error))
@@ -254,6 +307,7 @@ def hear_windows(
     *,
     judge: bool = False,
     detector: Detector | None = None,
+    cut_seconds: float = 0.0,
 ) -> Iterator[Window]:
     """Windows of a recording as it is decoded.
 
@@ -263,16 +317,32 @@ def hear_windows(
         plan: lengths of windows.
         judge: look for doubts about each window, and whether there is anything to hear in it.
         detector: finds speech, and then windows lie there only.
+        cut_seconds: one window of so much of the beginning instead; 0 for all of the recording.
 
     Raises:
         AudioError: the recording cannot be used.
     """
+    if cut_seconds:
+        yield _beginning(stream, rate, cut_seconds)
+        return
     cut = cut_speech(stream, plan, rate, detector) if detector else cut_stream(stream, plan)
     for first, samples in cut:
         start = stream.start + first / rate
         level = Level.of(samples) if judge else Level()
         note = join_remarks(*quality_remarks(level))
         yield Window(start, start + len(samples) / rate, samples, note, level.is_soundless)
+
+
+def _beginning(stream: WaveformStream, rate: int, cut_seconds: float) -> Window:
+    """The beginning of a recording, which is read to its end all the same."""
+    left, kept, is_cut = round(cut_seconds * rate), [], False
+    for block in stream:
+        is_cut = is_cut or len(block) > left
+        kept.append(block[:left])
+        left -= len(kept[-1])
+    samples = np.concatenate(kept)
+    note = f"only the first {cut_seconds:g} s were heard" if is_cut else ""
+    return Window(stream.start, stream.start + len(samples) / rate, samples, note)
 
 
 def _pools(

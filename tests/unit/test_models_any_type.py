@@ -1,16 +1,20 @@
 """Classifiers that only transformers knows, beside what transformers itself gives."""
 
 import json
+import math
 import warnings
 
 import checkpoints
 import numpy as np
 import pytest
+import soundfile
 import torch
 import transformers
 from fakes import write_tone
+from typer.testing import CliRunner
 
 import emocli
+from emocli.cli.app import app
 from emocli.errors import ModelError
 from emocli.models import registry
 from emocli.models.encoders import load_encoder
@@ -272,3 +276,66 @@ def test_one_output_that_is_a_dimension_stays_one(tmp_path, rng):
     model = registry.resolve(str(folder), device="cpu")
     assert model.card.dimensions == ("valence",)
     assert model.logits([rng.normal(size=8000).astype(np.float32)]).shape == (1, 1)
+
+
+def test_names_for_a_checkpoint_that_has_none(tmp_path, rng):
+    network = checkpoints.speech_network("wav2vec2")
+    nameless = {str(number): f"LABEL_{number}" for number in range(4)}
+    folder = checkpoints.save_network(tmp_path / "m", network, nameless)
+    names = ("anger", "happiness", "neutral", "sadness")
+    waveform = rng.normal(0, 0.1, 8000).astype(np.float32)
+    model = registry.resolve(str(folder), device="cpu", label_names=names)
+    assert model.card.labels == ("angry", "happy", "neutral", "sad")
+    own = checkpoints.save_network(tmp_path / "own", network)
+    expected = registry.resolve(str(own), device="cpu").logits([waveform])
+    np.testing.assert_array_equal(model.logits([waveform]), expected)
+    assert message(lambda: registry.resolve(str(folder), device="cpu")) == (
+        f"{folder}: config.json gives the 4 outputs no names (id2label), and without names nobody "
+        f"knows which emotion is which. Name them in their order with --label-names, or add "
+        f"id2label to config.json."
+    )
+    assert message(lambda: registry.resolve(str(folder), label_names=names[:3])) == (
+        f"{folder}: there are names for 3 outputs (anger, happiness, neutral) and the weights have "
+        f"4. Correct --label-names."
+    )
+    assert message(lambda: registry.resolve(str(own), label_names=names)) == (
+        f"{own} names its outputs itself, neutral, happy, angry, sad, expected a checkpoint with "
+        f"none, such as LABEL_0, for --label-names. Leave it out."
+    )
+    assert message(lambda: registry.resolve("builtin", label_names=names)).startswith(
+        "builtin names its outputs itself, "
+    )
+    path = write_tone(tmp_path / "a.wav", 1.0)
+    arguments = ["predict", str(path), "-m", str(folder), "--label-names", ", ".join(names)]
+    done = CliRunner().invoke(app, [*arguments, "-f", "csv"])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0].startswith("file,start,end,model,label,p_angry,p_happy,")
+
+
+def test_the_challenge_s_baseline_hears_the_first_12_s_as_its_authors_do(tmp_path, rng):
+    folder = checkpoints.challenge_checkpoint(tmp_path / "m", checkpoints.EMOTIONS)
+    other = checkpoints.save_network(tmp_path / "n", checkpoints.speech_network("wav2vec2"))
+    path = tmp_path / "long.wav"
+    samples = rng.normal(0, 0.1, 200_000).astype(np.float32)  # 12.5 s
+    soundfile.write(path, samples, 16000, subtype="FLOAT")
+    model = registry.resolve(str(folder), device="cpu")
+
+    def rows(*models, **options):
+        return emocli.predict(str(path), list(map(str, models)), device="cpu", **options)
+
+    table = rows(folder)
+    expected = softmax(model.logits([samples[:192_000]]))
+    np.testing.assert_allclose(table.probs, expected, atol=1e-6)
+    assert table["note"].tolist() == ["only the first 12 s were heard"]
+    assert (table["start"][0], table["end"][0]) == (0.0, 12.5)
+    both = rows(other, folder)
+    np.testing.assert_allclose(both.probs[1], expected[0], atol=1e-6)
+    assert both["note"].tolist() == ["", "only the first 12 s were heard"]
+    assert both["end"].tolist() == [12.5, 12.5]
+    np.testing.assert_allclose(both.probs[0], rows(other).probs[0], atol=1e-6)
+    whole = rows(folder, window_seconds=math.inf)
+    np.testing.assert_allclose(whole.probs, softmax(model.logits([samples])), atol=1e-6)
+    halves = softmax(model.logits([samples[:100_000], samples[100_000:]]))
+    averaged = rows(folder, window_seconds=12.0)
+    np.testing.assert_allclose(averaged.probs[0], halves.mean(axis=0), atol=1e-6)
+    assert whole["note"].tolist() == averaged["note"].tolist() == [""]

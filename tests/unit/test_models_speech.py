@@ -396,7 +396,8 @@ def test_an_alias_names_outputs_that_have_placeholders(tmp_path):
         load(folder)
     assert str(caught.value) == (
         "tiny: config.json gives the 4 outputs no names (id2label), and without names nobody "
-        "knows which emotion is which. Add id2label to config.json."
+        "knows which emotion is which. Name them in their order with --label-names, or add "
+        "id2label to config.json."
     )
 
 

@@ -130,6 +130,20 @@ def test_the_longest_call_is_a_window():
     assert max(length for call in model.calls for length in call) == 192000
 
 
+def test_a_recording_is_heard_whole_up_to_two_minutes():
+    for name, seconds in (("a.wav", 30.0), ("b.wav", 120.5)):
+        write_tone(Path(name), seconds, sampling_rate=8000)
+    model = FakeRecognizer(sampling_rate=8000)
+    rows = rows_of(["a.wav", "b.wav"], model, window_seconds=math.inf)
+    assert 240_000 in [length for call in model.calls for length in call]
+    assert [row["error"] for row in rows] == [
+        "",
+        "b.wav: longer than the 120 s that are heard whole. Give --window in seconds, or name "
+        "parts of it in a manifest.",
+    ]
+    assert rows[0]["note"] == ""
+
+
 @pytest.mark.parametrize("batch_size", [None, 1, 3, 100])
 def test_order_and_posteriors_do_not_depend_on_batches(batch_size):
     for index in range(9):
