@@ -1,5 +1,6 @@
 """Plain samples and FLAC, through libsndfile, which is exact and quick there."""
 
+import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +18,18 @@ _EXACT = frozenset(
         *("FLOAT", "DOUBLE", "ULAW", "ALAW"),
     )
 )
+
+
+def wav_bytes(waveform: NDArray[np.float32], sampling_rate: int) -> bytes:
+    """A WAV file of 16 bits.
+
+    Args:
+        waveform: shape (n_samples,), mono, clipped to [-1, 1].
+        sampling_rate: Hz.
+    """
+    file = io.BytesIO()
+    soundfile.write(file, waveform, sampling_rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 class SoundFileFrames:

@@ -200,6 +200,7 @@ def _parts(questions: Sequence[Question]) -> Iterator[list[Question]]:
     size = 0
     for question in questions:
         length = sum(4 * len(message["content"]) for message in question.messages) + 2000
+        length += 2 * question.sound.n_bytes if question.sound else 0
         if part and (len(part) == LARGEST_BATCH or size + length > LARGEST_FILE):
             yield part
             part, size = [], 0

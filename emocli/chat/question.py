@@ -1,13 +1,34 @@
 """What a language model is asked, and what came back."""
 
+import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A recording that goes with a question, read when it is sent.
+
+    Attributes:
+        digest: hash of the WAV file.
+        n_bytes: its length.
+        wav: gives the WAV file.
+    """
+
+    digest: str
+    n_bytes: int
+    wav: Callable[[], bytes] = field(repr=False, compare=False)
+
+    def part(self) -> dict[str, Any]:
+        """It as a part of a message, as OpenAI, vLLM and llama.cpp take it."""
+        data = base64.b64encode(self.wav()).decode()
+        return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
 
 
 @dataclass(frozen=True)
@@ -20,6 +41,7 @@ class Question:
         schema: JSON schema of the reply.
         temperature: from 0 to 2; not sent to models that refuse it.
         max_tokens: longest reply.
+        sound: goes with the last message; None for text alone.
     """
 
     model: str
@@ -27,6 +49,7 @@ class Question:
     schema: Mapping[str, Any]
     temperature: float
     max_tokens: int
+    sound: Sound | None = None
 
     @cached_property
     def key(self) -> str:
@@ -37,6 +60,7 @@ class Question:
             self.schema,
             self.temperature,
             self.max_tokens,
+            *([self.sound.digest] if self.sound else []),
         ]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

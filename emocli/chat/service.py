@@ -16,6 +16,7 @@ from emocli.chat.question import (
     Ending,
     Question,
     ServerError,
+    Sound,
     find_error,
     parse_body,
     read_completion,
@@ -38,6 +39,9 @@ LONGEST_ASKED_WAIT_SECONDS = 300.0
 _PASSING = (408, 409, 425, 429)
 _ABOUT_ROLES = re.compile(
     r"(system|developer).{0,20}(role|message|prompt|instruction)|roles? must alternate", re.I
+)
+_ABOUT_SOUND = re.compile(
+    r"input_audio|audio (input|content|data)|audio\(s\)|multi.?modal|mmproj", re.IGNORECASE
 )
 _ABOUT_BOUNDS = re.compile(r"max_?length|minimum|maximum|keyword", re.IGNORECASE)
 _ABOUT_FORM = re.compile(
@@ -175,7 +179,7 @@ class Shape:
         """The body of a request."""
         body: dict[str, Any] = {
             "model": question.model,
-            "messages": self._messages(question),
+            "messages": _with_sound(self._messages(question), question.sound),
             self.length_field: question.max_tokens,
         }
         if self.has_temperature:
@@ -204,6 +208,8 @@ class Shape:
             return replace(self, has_temperature=False)
         if self.has_system and _ABOUT_ROLES.search(complaint):
             return replace(self, has_system=False)
+        if _ABOUT_SOUND.search(complaint):
+            return None
         if self.has_bounds and self.formats[0] == "schema" and _ABOUT_BOUNDS.search(complaint):
             return replace(self, has_bounds=False)
         if is_about_form and len(self.formats) > 1:
@@ -229,6 +235,15 @@ class Shape:
         others = [one for one in question.messages if one["role"] != "system"]
         first = {**others[0], "content": "\n\n".join([*rules, others[0]["content"]])}
         return [first, *others[1:]]
+
+
+def _with_sound(messages: list[Mapping[str, str]], sound: Sound | None) -> list[Mapping[str, Any]]:
+    """The messages, the last of them with a recording."""
+    if sound is None:
+        return list(messages)
+    *others, last = messages
+    text = {"type": "text", "text": last["content"]}
+    return [*others, {**last, "content": [text, sound.part()]}]
 
 
 def _unbounded(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,7 +381,7 @@ class _Conversation:
             raise unavailable(self._server, _NO_USE[status])
         if status in _PASSING:
             return _Trouble(why, wait_seconds=asked_wait(headers))
-        if status is None or status >= 500:
+        if (status is None or status >= 500) and not _ABOUT_SOUND.search(complaint):
             wait = asked_wait(headers)
             return _Trouble(
                 why, wait_seconds=wait, complaint=complaint, is_about_form=is_about_form

@@ -91,7 +91,7 @@ def judge(
             envvar="EMOCLI_ENDPOINT",
             metavar="URL",
             help="Server that speaks OpenAI's protocol, such as http://localhost:8000/v1. "
-            "Transcripts go there.",
+            "Transcripts go there, and with --listen recordings.",
             rich_help_panel=SERVER_PANEL,
         ),
     ] = None,
@@ -150,6 +150,14 @@ def judge(
             "--no-wait",
             help="With --batch: look once, and end with status 3 and without a table while "
             "answers are missing.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = False,
+    listen: Annotated[
+        bool,
+        typer.Option(
+            "--listen",
+            help="Send the recordings as well, to a model that takes audio (input_audio).",
             rich_help_panel=SERVER_PANEL,
         ),
     ] = False,
@@ -277,8 +285,9 @@ def judge(
     """A language model reviews fused labels.
 
     The judge reads the transcript, how the voice sounds (level, pitch, rate, in numbers and as
-    low, medium or high), and the predicted emotion with its probabilities. It never learns the
-    file's name, who speaks, or what is true. A label changes only if the judge names another of
+    low, medium or high), and the predicted emotion with its probabilities; with --listen it also
+    hears the recording, up to 30 s of it. It never learns the file's name, who speaks, or what is
+    true. A label changes only if the judge names another of
     the table's labels and is surer than --threshold. An answer that is refused, late, off the list
     or not of the right form changes nothing and is counted.
 
@@ -308,7 +317,7 @@ def judge(
             "--endpoint and --judge-model say whom to ask; --dry-run asks nobody"
         )
     options = JudgeOptions(
-        judge_model or "", threshold, temperature, max_tokens, turns, min_probability
+        judge_model or "", threshold, temperature, max_tokens, turns, min_probability, listen
     )
     named = [table, truth, *(compare or ())]
     inputs = [*table_files(named), str(reference) if reference else None]
@@ -385,7 +394,13 @@ def _asked(
     """Case and question of each row that is up for review."""
     needed = range(len(fused)) if sound.reference is None or sound.save_reference else rows
     with progress.shown(talk, "recordings") as shown:
-        found = judging.measure(fused, needed if rows else (), root=sound.root, progress=shown)
+        found = judging.measure(
+            fused,
+            needed if rows else (),
+            root=sound.root,
+            listens=options.listens,
+            progress=shown,
+        )
     _tell_unmeasured(found, talk)
     of_run = judging.reference_of_table(fused, found)
     if sound.save_reference:
@@ -393,7 +408,7 @@ def _asked(
             stream.write(dump_reference(of_run).encode())
     cases = judging.cases(fused, rows, found, sound.reference or of_run, options)
     return {
-        row: (case, judging.question_of(case, options))
+        row: (case, judging.question_of(case, options, found.sounds.get(row)))
         for row, case in zip(rows, cases, strict=True)
     }
 

@@ -99,6 +99,8 @@ def prompt_text(questions: Sequence[Question]) -> str:
     for number, question in enumerate(questions, 1):
         parts.append(f"--- prompt {number} of {len(questions)} ---")
         parts += [f"[{one['role']}]\n{one['content']}" for one in question.messages]
+        if question.sound:
+            parts.append(f"[recording]\nWAV of {question.sound.n_bytes} bytes")
         parts.append(f"[schema]\n{json.dumps(question.schema)}")
     return "".join(f"{part}\n" for part in parts)
 

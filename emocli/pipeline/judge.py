@@ -1,5 +1,6 @@
 """Review of fused labels: rows become questions, answers become labels or leave them alone."""
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from emocli.audio.decode import read_waveform
 from emocli.audio.prosody import describe_prosody
+from emocli.audio.sndfile import wav_bytes
 from emocli.chat.batches import run_batches
 from emocli.chat.kept import KeptAnswers
-from emocli.chat.question import Answer, Ending, Question
+from emocli.chat.question import Answer, Ending, Question, Sound
 from emocli.chat.service import Server, ask_all
 from emocli.errors import AudioError, JudgeError, MissingDependency
 from emocli.judging import prompt
@@ -27,6 +29,8 @@ from emocli.table import UNNAMED, PredictionTable, listing
 from emocli.user_cache import cache_folder
 
 SAMPLING_RATE = 16000
+LONGEST_SOUND_SECONDS = 30.0
+"""What models that hear take at least: the window of Whisper's encoder, which many have."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FAULTS = {
     Ending.REFUSED: Fault.REFUSED,
@@ -50,6 +54,7 @@ class JudgeOptions:
         max_tokens: longest reply.
         turns: how many utterances of the same recording before each one are told as well.
         min_probability: labels of a smaller posterior are not up for choice.
+        listens: the recordings go with the questions, their first `LONGEST_SOUND_SECONDS`.
     """
 
     model: str
@@ -58,6 +63,7 @@ class JudgeOptions:
     max_tokens: int = 1024
     turns: int = 0
     min_probability: float = 0.0
+    listens: bool = False
 
 
 def default_cache() -> Path:
@@ -97,10 +103,12 @@ class Measurements:
     Attributes:
         measured: by row; rows that were not measured are missing.
         failed: why a recording could not be measured, by its row.
+        sounds: what is sent of the recordings, by row; empty where nobody listens.
     """
 
     measured: Mapping[int, Measured] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
+    sounds: Mapping[int, Sound] = field(default_factory=dict)
 
 
 def measure(
@@ -108,6 +116,7 @@ def measure(
     rows: Sequence[int],
     *,
     root: str | None = None,
+    listens: bool = False,
     progress: ProgressCallback | None = None,
 ) -> Measurements:
     """Level, pitch and rate of the recordings of rows.
@@ -116,6 +125,7 @@ def measure(
         table: with ``file``, and ``start`` and ``end`` of segments.
         rows: indices.
         root: folder that relative paths start from; the table's own by default.
+        listens: keep what is to be sent of them, too.
         progress: called after each recording.
     """
     located = replace(table, folder=root) if root is not None else table
@@ -123,18 +133,22 @@ def measure(
     tally = Tally(len(rows), progress)
     measured: dict[int, Measured] = {}
     failed: dict[int, str] = {}
+    sounds: dict[int, Sound] = {}
     for row in rows:
         key = _key_of_row(table, row)
         # One recording under two spellings of its path is one utterance to `read_inputs`.
         utterance = known.get(key) or Utterance(key[0], Path(located.folder, key[0]), *key[1:])
         try:
-            measured[row] = _measured(utterance, table["text"][row])
+            waveform = _waveform(utterance)
+            measured[row] = _measured(waveform, table["text"][row])
+            if listens:
+                sounds[row] = _sound(utterance, waveform)
             tally.heard(measured[row]["duration_seconds"])
         except (AudioError, MissingDependency) as error:
             failed[row] = str(error)
         tally.finished(failed=row in failed)
         tally.report()
-    return Measurements(measured, failed)
+    return Measurements(measured, failed, sounds)
 
 
 def _reachable(one: Utterance) -> Utterance:
@@ -160,17 +174,30 @@ def _key_of_row(table: PredictionTable, row: int) -> _Key:
     return table["file"][row].replace(os.sep, "/"), start, end
 
 
-def _measured(utterance: Utterance, text: str) -> dict[str, float]:
-    waveform = read_waveform(
+def _waveform(utterance: Utterance) -> NDArray[np.float32]:
+    return read_waveform(
         utterance.path,
         SAMPLING_RATE,
         start=utterance.start,
         stop=utterance.end,
         name=utterance.file,
         selection=utterance.selection,
-    )
-    found = describe_prosody(waveform.samples, SAMPLING_RATE, text)
+    ).samples
+
+
+def _measured(waveform: NDArray[np.float32], text: str) -> dict[str, float]:
+    found = describe_prosody(waveform, SAMPLING_RATE, text)
     return {**asdict(found), "pitch_range_hz": found.pitch_range_hz}
+
+
+def _sound(utterance: Utterance, waveform: NDArray[np.float32]) -> Sound:
+    """What a question sends of an utterance, read again then: all of them would fill the memory."""
+
+    def wav(samples: NDArray[np.float32]) -> bytes:
+        return wav_bytes(samples[: round(LONGEST_SOUND_SECONDS * SAMPLING_RATE)], SAMPLING_RATE)
+
+    first = wav(waveform)
+    return Sound(hashlib.sha256(first).hexdigest(), len(first), lambda: wav(_waveform(utterance)))
 
 
 def cases(
@@ -200,9 +227,18 @@ def cases(
                 Turn(letters[other], table["text"][other])
                 for other in before.get(row, [])[-options.turns :]
             ),
+            recording=_part_sent(sound, row),
         )
         for row, posterior, (terciles, others) in zip(rows, found, compared, strict=True)
     ]
+
+
+def _part_sent(sound: Measurements, row: int) -> str:
+    """What of a recording goes with the question, in words; ``""`` for nothing."""
+    if row not in sound.sounds:
+        return ""
+    is_whole = sound.measured[row]["duration_seconds"] <= LONGEST_SOUND_SECONDS
+    return "all of it" if is_whole else f"its first {LONGEST_SOUND_SECONDS:g} s"
 
 
 def reference_of_table(table: PredictionTable, sound: Measurements) -> Reference:
@@ -259,14 +295,15 @@ def _letters(table: PredictionTable) -> list[str]:
     return letters
 
 
-def question_of(case: Case, options: JudgeOptions) -> Question:
-    """The request about a case."""
+def question_of(case: Case, options: JudgeOptions, sound: Sound | None = None) -> Question:
+    """The request about a case, with its recording if the judge is to hear it."""
     return Question(
         model=options.model,
         messages=prompt.messages(case, options.threshold),
         schema=prompt.schema(case.labels),
         temperature=options.temperature,
         max_tokens=options.max_tokens,
+        sound=sound,
     )
 
 

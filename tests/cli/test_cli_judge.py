@@ -1,5 +1,6 @@
 """``emocli judge`` against a server over real HTTP: what it asks, and what comes of any answer."""
 
+import base64
 import csv
 import io
 import json
@@ -160,6 +161,62 @@ def test_the_request_is_as_it_should_be(folder, server):
         "angry", "happy", "neutral", "sad",
     ]  # fmt: skip
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_judge_that_listens_gets_the_recording(folder, server):
+    cut = np.zeros(16000 * 31, dtype=np.float32)
+    cut[::100] = 0.5
+    soundfile.write(folder / "gone-3.wav", cut, 16000)
+    done = run("fused.csv", "--all", "--listen", url=server.url)
+    assert outcomes(done) == ["confirmed", "confirmed", "changed", "changed", ""]
+    found = {}
+    for body in server.asked:
+        system, user = body["messages"]
+        text, sound = user["content"]
+        assert "Listen to how it is said" in system["content"]
+        assert (text["type"], sound["type"]) == ("text", "input_audio")
+        assert sound["input_audio"]["format"] == "wav"
+        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound["input_audio"]["data"])))
+        document = json.loads(text["text"].split("\n")[1])
+        found[document["transcript"]] = (len(samples) / rate, document["recording"])
+        whole, _ = soundfile.read(folder / "very-sad-1.wav")
+        if document["transcript"] == "and then":
+            assert np.allclose(samples, whole[8000:], atol=1e-4)
+    assert found == {
+        "what a day": (0.5, "all of it"),
+        "and then": (0.5, "all of it"),
+        "leave me alone": (1.0, "all of it"),
+        "hello": (30.0, "its first 30 s"),
+    }
+    run("fused.csv", "--all", "--listen", url=server.url)
+    assert len(server.asked) == 4  # answers are kept by what was heard
+    run("fused.csv", "--all", url=server.url)
+    assert len(server.asked) == 8
+
+
+def test_a_recording_that_cannot_be_read_is_judged_by_its_transcript(folder, server):
+    done = run("fused.csv", "--listen", url=server.url)
+    assert "2 of 5 recordings could not be measured. The first: gone-3.wav" in done.stderr
+    deaf = next(body for body in server.asked if "hello" in str(body))
+    assert "input_audio" not in str(deaf)
+    assert "Listen" not in str(deaf)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_model_that_does_not_hear_says_so(folder, server, status):
+    server.answer = lambda body: refusal(status, "audio input is not supported")
+    done = run("fused.csv", "--listen", "--concurrency", "1", url=server.url)
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert f"gave no answer (status {status}: audio input is not supported)" in done.stderr
+    assert len(server.asked) == 3  # nothing else that could be left out is to blame
+
+
+def test_prompts_and_batches_tell_of_the_recording(folder, server):
+    done = run("fused.csv", "--listen", "--dry-run")
+    assert "[recording]\nWAV of 32044 bytes\n" in done.stdout
+    run("fused.csv", "--listen", "--batch", "--no-wait", url=server.url)
+    lines = server.files["file-0"].splitlines()
+    assert ["input_audio" in str(json.loads(line)) for line in lines] == [True, True, False]
 
 
 def test_nothing_is_paid_twice_and_no_secret_is_kept(folder, server):
