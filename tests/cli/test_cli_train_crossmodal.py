@@ -59,7 +59,7 @@ def test_a_network_is_trained_and_predicts(place, tmp_path):
     assert result.exit_code == 0, result.stderr
     best, wrote = result.stderr.splitlines()
     assert re.fullmatch(
-        r"whisper-roberta-ii: macro-F1 [01]\.\d{3}, UAR [01]\.\d{3}, accuracy [01]\.\d{3} on dev "
+        r"whisper-roberta-ii: macro F1 [01]\.\d{3}, UAR [01]\.\d{3}, accuracy [01]\.\d{3} on dev "
         r"after epoch \d of 2",
         best,
     )

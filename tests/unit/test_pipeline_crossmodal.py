@@ -348,8 +348,8 @@ def test_folders_that_are_damaged(place, stack, tmp_path):
           f"the stack's forests. Copy the folder again, or train again.")  # fmt: skip
     bare = {"model_type": "emocli-stack"}
     (copy / "config.json").write_text(json.dumps(bare))
-    fails(copy, f"{copy}: config.json names no members, expected those of a stack. Copy the folder "
-          f"again, or train again.")  # fmt: skip
+    fails(copy, f"{copy}: config.json: members is missing, expected a list of different names. "
+          f"Fetch the checkpoint again, or repair the field.")  # fmt: skip
     identity = content["encoders"][1]["identity"] | {"revision": "0" * 64}
     changed = [content["encoders"][0], content["encoders"][1] | {"identity": identity}]
     (member / "config.json").write_text(json.dumps(content | {"encoders": changed}))

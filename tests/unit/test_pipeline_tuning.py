@@ -106,7 +106,7 @@ def test_a_baseline_has_the_layout_of_the_published_ones(data, encoders, tmp_pat
     given = tuned("odyssey-baseline", data, encoders["wavlm"], tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert config["model_type"] == "ser"
-    assert config["id2label"] == {"0": "angry", "1": "sad"}
+    assert config["id2label"] == {"0": "anger", "1": "sad"}
     assert (config["mean"], config["std"]) == (given.heard.norm.mean, given.heard.norm.std)
     assert config["encoder"]["model_type"] == "wavlm"
     names = set(load_file(tmp_path / "model" / "model.safetensors"))
@@ -171,7 +171,7 @@ def test_a_killed_training_goes_on_to_the_same_files(data, encoders, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert sorted(path.name for path in (tmp_path / "a" / "training").iterdir()) == [
-        "best.safetensors", "history.csv", "state.pt", "statistics.json",
+        ".emocli", "best.safetensors", "history.csv", "state.pt", "statistics.json",
     ]  # fmt: skip
     phases = []
     for name in ("a", "b"):
@@ -300,7 +300,7 @@ def test_a_card_says_what_was_trained_on_what(data, encoders, tmp_path):
     assert shown.card.licence == "MIT"
     assert shown.card.description.startswith("EmoJudge's audio network")
     assert "| train | 24 | 3 | 12 | 12 |\n| dev | 8 | 1 | 4 | 4 |" in shown.text
-    assert "- macro-F1: " in shown.text
+    assert "- macro F1: " in shown.text
     assert "Licence of the weights: MIT." in shown.text
     assert "residual_blocks = 2\n" in shown.text
 
@@ -349,8 +349,9 @@ def test_encoders_without_a_place_for_the_head_are_an_error(data, encoders, tmp_
     with pytest.raises(ModelError) as caught:
         tuned("emojudge-text", data, encoders["bert"], tmp_path)
     assert str(caught.value) == (
-        f"{encoders['bert']}: an encoder of type 'bert', expected one of camembert, roberta, "
-        f"xlm-roberta. Use another encoder."
+        f"{encoders['bert']}: an encoder of type 'bert', expected one of camembert, "
+        f"data2vec-text, esm, ibert, longformer, luke, mpnet, roberta, roberta-prelayernorm, "
+        f"xlm-roberta, xlm-roberta-xl, xmod. Use another encoder."
     )
     config = json.loads((encoders["wavlm"] / "config.json").read_text())
     other = tmp_path / "other"
