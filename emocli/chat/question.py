@@ -42,6 +42,7 @@ class Question:
         temperature: from 0 to 2; not sent to models that refuse it.
         max_tokens: longest reply.
         sound: goes with the last message; None for text alone.
+        draw: tells questions apart that are asked several times, from 0 on; nobody is told it.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Question:
     temperature: float
     max_tokens: int
     sound: Sound | None = None
+    draw: int = 0
 
     @cached_property
     def key(self) -> str:
@@ -61,6 +63,7 @@ class Question:
             self.temperature,
             self.max_tokens,
             *([self.sound.digest] if self.sound else []),
+            *([self.draw] if self.draw else []),
         ]
         text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

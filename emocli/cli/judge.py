@@ -153,6 +153,15 @@ def judge(
             rich_help_panel=SERVER_PANEL,
         ),
     ] = False,
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Ask each question K times, for a posterior of the judge and its entropy.",
+            rich_help_panel=SERVER_PANEL,
+        ),
+    ] = 1,
     listen: Annotated[
         bool,
         typer.Option(
@@ -294,6 +303,10 @@ def judge(
     The table gets label_before, judge_label, judge_confidence, judge_reason, judge_changed and
     judge_outcome; label is the one that counts. Posteriors and measures stay those of the fusion.
 
+    With --samples the label is the one that most answers give, and its confidence the sum of theirs
+    through all answers; judge_p_LABEL are shares of answers, judge_entropy and judge_varentropy
+    theirs.
+
     judge_reason says why the judge gives a label, or why there is no opinion.
 
     Status 3: some reviews had no answer (outcome late or failed), no reply at all held an opinion,
@@ -312,12 +325,23 @@ def judge(
         raise typer.BadParameter(
             "--no-wait says what to do while a batch is open, and there is no --batch"
         )
+    if samples > 1 and not temperature:
+        raise typer.BadParameter(
+            "--samples asks the same again, and --temperature 0 answers the same"
+        )
     if not dry_run and (endpoint is None or judge_model is None):
         raise typer.BadParameter(
             "--endpoint and --judge-model say whom to ask; --dry-run asks nobody"
         )
     options = JudgeOptions(
-        judge_model or "", threshold, temperature, max_tokens, turns, min_probability, listen
+        judge_model or "",
+        threshold,
+        temperature,
+        max_tokens,
+        turns,
+        min_probability,
+        samples,
+        listen,
     )
     named = [table, truth, *(compare or ())]
     inputs = [*table_files(named), str(reference) if reference else None]
@@ -332,7 +356,7 @@ def judge(
     others = [side for path in compare or () for side in split_models(path, read[path])]
     rows = _rows_up(fused, others, match_rows, only_conflicts)
     asked = _asked(fused, rows, options, sound, talk)
-    questions = [question for _, question in asked.values()]
+    questions = [question for _, of_row in asked.values() for question in of_row]
     hearing = judging.recall(
         questions, judging.KeptAnswers(cache or judging.default_cache(), endpoint or "")
     )
@@ -354,7 +378,7 @@ def judge(
         finish(hearing.n_open)
     reviews = judging.reviews_of(fused, asked, hearing, threshold)
     _summarise(reviews, hearing, true, threshold, talk)
-    reviewed = judging.reviewed_table(fused, reviews, options.model)
+    reviewed = judging.reviewed_table(fused, reviews, options)
     emit(reviewed, output, kind, review_table, csv_safe=csv_safe)
     n_silent = sum(one.outcome in NO_ANSWER for one in reviews)
     n_unread = sum(one.outcome in NO_OPINION for one in reviews)
@@ -390,8 +414,8 @@ class _Sound:
 
 def _asked(
     fused: PredictionTable, rows: Sequence[int], options: JudgeOptions, sound: _Sound, talk: Talk
-) -> dict[int, tuple[Case, Question]]:
-    """Case and question of each row that is up for review."""
+) -> dict[int, tuple[Case, list[Question]]]:
+    """Case and questions of each row that is up for review."""
     needed = range(len(fused)) if sound.reference is None or sound.save_reference else rows
     with progress.shown(talk, "recordings") as shown:
         found = judging.measure(
@@ -408,7 +432,7 @@ def _asked(
             stream.write(dump_reference(of_run).encode())
     cases = judging.cases(fused, rows, found, sound.reference or of_run, options)
     return {
-        row: (case, judging.question_of(case, options, found.sounds.get(row)))
+        row: (case, judging.questions_of(case, options, found.sounds.get(row)))
         for row, case in zip(rows, cases, strict=True)
     }
 
@@ -433,11 +457,13 @@ def _tell_unmeasured(found: Measurements, talk: Talk) -> None:
 def _print_prompts(
     questions: Sequence[Question], hearing: Hearing, n_rows: int, talk: Talk
 ) -> None:
-    once = list({question.key: question for question in questions}.values())
+    first = [question for question in questions if not question.draw]
+    once = list({question.key: question for question in first}.values())
     sys.stdout.write(prompt_text(once))
+    n_before = sum(question.key in hearing.answers for question in once)
     talk.say(
-        f"{len(once)} prompts for {len(questions)} of {n_rows} rows, of which {hearing.n_before} "
-        f"have an answer in the cache. Nobody was asked."
+        f"{len(once)} prompts for {len(first)} of {n_rows} rows, of which {n_before} have an "
+        f"answer in the cache. Nobody was asked."
     )
 
 

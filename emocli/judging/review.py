@@ -42,11 +42,13 @@ class Review:
         before: the fused label.
         found: the opinion, or why there is none; None for a row that was not up for review.
         outcome: what came of it; None for a row that was not up for review.
+        opinions: all of them, where the judge was asked several times.
     """
 
     before: str
     found: Opinion | Unusable | None = None
     outcome: Outcome | None = None
+    opinions: Sequence[Opinion] = ()
 
     @property
     def after(self) -> str:
@@ -82,6 +84,37 @@ def decide(before: str, found: Opinion | Unusable, threshold: float) -> Review:
         return Review(before, found, Outcome.CONFIRMED)
     sure = found.confidence > threshold
     return Review(before, found, Outcome.CHANGED if sure else Outcome.UNSURE)
+
+
+def agreed(opinions: Sequence[Opinion]) -> Opinion:
+    """What several opinions on the same utterance come to.
+
+    The label is the one that most of them give, and of equally frequent ones that with the
+    greater confidence. Its confidence is the sum of theirs through the number of all opinions: no
+    greater than the share of them that give it.
+
+    Args:
+        opinions: at least one.
+    """
+    sums: dict[str, list[float]] = {}
+    for one in opinions:
+        sums.setdefault(one.label, []).append(one.confidence)
+    label = max(sums, key=lambda name: (len(sums[name]), sum(sums[name])))
+    surest = max((one for one in opinions if one.label == label), key=lambda one: one.confidence)
+    return Opinion(label, sum(sums[label]) / len(opinions), surest.reason)
+
+
+def posterior(opinions: Sequence[Opinion], labels: Sequence[str]) -> NDArray[np.float64]:
+    """The share of opinions that give each label, shape (n_labels,); NaN without an opinion.
+
+    Args:
+        opinions: on the same utterance.
+        labels: all that may be given.
+    """
+    given = Counter(one.label for one in opinions)
+    if not opinions:
+        return np.full(len(labels), np.nan)
+    return np.array([given[name] / len(opinions) for name in labels])
 
 
 @dataclass(frozen=True)

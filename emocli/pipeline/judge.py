@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emocli import posteriors
 from emocli.audio.decode import read_waveform
 from emocli.audio.prosody import describe_prosody
 from emocli.audio.sndfile import wav_bytes
@@ -22,7 +23,7 @@ from emocli.judging import prompt
 from emocli.judging.measures import Measured, Reference, describe, reference_of, sex_of
 from emocli.judging.prompt import Case, Turn
 from emocli.judging.reply import Fault, Opinion, Unusable, parse_reply
-from emocli.judging.review import Outcome, Review, decide
+from emocli.judging.review import Outcome, Review, agreed, decide, posterior
 from emocli.pipeline.inputs import Utterance, read_inputs
 from emocli.pipeline.progress import Progress, ProgressCallback, Tally
 from emocli.table import UNNAMED, PredictionTable, listing
@@ -41,6 +42,7 @@ _FAULTS = {
 BEFORE, OPINION = "label_before", "judge_label"
 CONFIDENCE, REASON = "judge_confidence", "judge_reason"
 OUTCOME, CHANGED = "judge_outcome", "judge_changed"
+ENTROPY, VARENTROPY, SHARE_PREFIX = "judge_entropy", "judge_varentropy", "judge_p_"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class JudgeOptions:
         max_tokens: longest reply.
         turns: how many utterances of the same recording before each one are told as well.
         min_probability: labels of a smaller posterior are not up for choice.
+        n_samples: how often each question is asked.
         listens: the recordings go with the questions, their first `LONGEST_SOUND_SECONDS`.
     """
 
@@ -63,6 +66,7 @@ class JudgeOptions:
     max_tokens: int = 1024
     turns: int = 0
     min_probability: float = 0.0
+    n_samples: int = 1
     listens: bool = False
 
 
@@ -295,9 +299,9 @@ def _letters(table: PredictionTable) -> list[str]:
     return letters
 
 
-def question_of(case: Case, options: JudgeOptions, sound: Sound | None = None) -> Question:
-    """The request about a case, with its recording if the judge is to hear it."""
-    return Question(
+def questions_of(case: Case, options: JudgeOptions, sound: Sound | None = None) -> list[Question]:
+    """The requests about a case, with its recording if the judge is to hear it."""
+    first = Question(
         model=options.model,
         messages=prompt.messages(case, options.threshold),
         schema=prompt.schema(case.labels),
@@ -305,6 +309,7 @@ def question_of(case: Case, options: JudgeOptions, sound: Sound | None = None) -
         max_tokens=options.max_tokens,
         sound=sound,
     )
+    return [replace(first, draw=draw) for draw in range(options.n_samples)]
 
 
 @dataclass
@@ -441,7 +446,7 @@ def hold_in_batches(
 
 def reviews_of(
     table: PredictionTable,
-    asked: Mapping[int, tuple[Case, Question]],
+    asked: Mapping[int, tuple[Case, Sequence[Question]]],
     hearing: Hearing,
     threshold: float,
 ) -> list[Review]:
@@ -449,7 +454,7 @@ def reviews_of(
 
     Args:
         table: the fused rows.
-        asked: case and question of each row that was up for review.
+        asked: case and questions of each row that was up for review.
         hearing: the answers.
         threshold: confidence above which a label changes.
     """
@@ -460,38 +465,58 @@ def reviews_of(
 
 
 def _review(
-    before: str, case: Case, question: Question, hearing: Hearing, threshold: float
+    before: str, case: Case, questions: Sequence[Question], hearing: Hearing, threshold: float
 ) -> Review:
-    answer = hearing.answers.get(question.key)
-    if answer is None:
+    answers = [hearing.answers.get(question.key) for question in questions]
+    found = [_found(answer, case.labels) for answer in answers if answer is not None]
+    if not found:
         return Review(before, outcome=Outcome.NOT_ASKED)
+    opinions = [one for one in found if isinstance(one, Opinion)]
+    return replace(
+        decide(before, agreed(opinions) if opinions else found[0], threshold), opinions=opinions
+    )
+
+
+def _found(answer: Answer, labels: Sequence[str]) -> Opinion | Unusable:
+    """The opinion in an answer, or why there is none: first of all, that it was cut."""
     if answer.ending is not Ending.ANSWERED:
-        return decide(before, Unusable(_FAULTS[answer.ending], answer.why), threshold)
-    found = parse_reply(answer.text, case.labels)
+        return Unusable(_FAULTS[answer.ending], answer.why)
+    found = parse_reply(answer.text, labels)
     if isinstance(found, Unusable) and found.fault is Fault.MALFORMED and answer.why:
-        found = replace(found, why=answer.why)
-    return decide(before, found, threshold)
+        return replace(found, why=answer.why)
+    return found
 
 
 def reviewed_table(
-    table: PredictionTable, reviews: Sequence[Review], model: str
+    table: PredictionTable, reviews: Sequence[Review], options: JudgeOptions
 ) -> PredictionTable:
     """The table with the labels that count, and what the judge said.
 
-    Posteriors, and what is computed from them, stay those of the fusion: a judge gives no
-    posterior, so a changed label need not be the most probable one.
+    Posteriors, and what is computed from them, stay those of the fusion: a changed label need not
+    be the most probable one. A judge that was asked several times has a posterior of its own.
     """
     opinions = [one.found if isinstance(one.found, Opinion) else None for one in reviews]
     names = [name or UNNAMED for name in table.column("model").tolist()]
     return table.with_columns(
         {
-            "model": [f"judge({name},{model})" for name in names],
+            "model": [f"judge({name},{options.model})" for name in names],
             "label": [one.after for one in reviews],
             BEFORE: [one.before for one in reviews],
             OPINION: [one.label if one else "" for one in opinions],
             CONFIDENCE: [one.confidence if one else math.nan for one in opinions],
+            **(_sampled(reviews, known_labels(table)) if options.n_samples > 1 else {}),
             REASON: [one.reason for one in reviews],
             CHANGED: [one.change for one in reviews],
             OUTCOME: [one.outcome.value if one.outcome else "" for one in reviews],
         }
     )
+
+
+def _sampled(reviews: Sequence[Review], labels: Sequence[str]) -> dict[str, Sequence[float]]:
+    """Columns of the judge's own posterior, and its entropy and varentropy."""
+    shares = np.reshape([posterior(one.opinions, labels) for one in reviews], (-1, len(labels)))
+    return {
+        **{f"{SHARE_PREFIX}{name}": shares[:, place].tolist() for place, name in enumerate(labels)},
+        ENTROPY: posteriors.entropy(shares).tolist(),
+        VARENTROPY: posteriors.varentropy(shares).tolist(),
+    }

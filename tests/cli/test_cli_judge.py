@@ -88,6 +88,12 @@ def cached(folder):
     return [p for p in (folder / "cache").rglob("*.json") if p.parent.name != "batches"]
 
 
+def one_row(folder):
+    """A table of one row, which is angry."""
+    (folder / "one.csv").write_text("".join(FUSED.splitlines(True)[i] for i in (0, 3)))
+    return "one.csv"
+
+
 def stream(*texts):
     """The body of a completion that comes in pieces."""
     deltas = [{"delta": {"content": text}, "finish_reason": None} for text in texts]
@@ -217,6 +223,40 @@ def test_prompts_and_batches_tell_of_the_recording(folder, server):
     run("fused.csv", "--listen", "--batch", "--no-wait", url=server.url)
     lines = server.files["file-0"].splitlines()
     assert ["input_audio" in str(json.loads(line)) for line in lines] == [True, True, False]
+
+
+def test_several_answers_are_a_posterior_of_the_judge(folder, server):
+    given = {"sad": 0.9, "happy": 1.0, "angry": 0.5}
+    order = iter(["sad", "sad", "happy", "sad"])
+    server.answer = lambda body: opinion(label := next(order), given[label], f"so {label}")
+    done = run(one_row(folder), "--samples", "4", "--threshold", "0.6", url=server.url)
+    (row,) = rows(done)
+    assert (row["judge_label"], row["judge_outcome"], row["judge_reason"]) == (
+        "sad", "changed", "so sad",
+    )  # fmt: skip
+    assert float(row["judge_confidence"]) == pytest.approx(3 * 0.9 / 4)
+    shares = {name: float(row[f"judge_p_{name}"]) for name in ("angry", "happy", "neutral", "sad")}
+    assert shares == {"angry": 0.0, "happy": 0.25, "neutral": 0.0, "sad": 0.75}
+    expected = 0.75 * np.log(4 / 3) + 0.25 * np.log(4)
+    assert float(row["judge_entropy"]) == pytest.approx(expected)
+    assert float(row["judge_varentropy"]) == pytest.approx(0.75 * 0.25 * np.log(3) ** 2)
+    assert len(server.asked) == len({json.dumps(body) for body in server.asked}) + 3 == 4
+    again = run(one_row(folder), "--samples", "4", "--threshold", "0.6", url=server.url)
+    assert (len(server.asked), again.stdout) == (4, done.stdout)
+
+
+def test_a_sample_that_is_no_opinion_costs_no_other(folder, server):
+    order = iter([completion("so"), opinion("happy", 0.9), refusal(400, "too long")] * 3)
+    server.answer = lambda body: next(order)
+    done = run(one_row(folder), "--samples", "2", "--concurrency", "1", url=server.url)
+    assert (outcomes(done), rows(done)[0]["judge_p_happy"]) == (["changed"], "1.0")
+    server.answer = lambda body: completion("so")
+    done = run(one_row(folder), "--samples", "2", "--cache", "new", url=server.url)
+    assert (outcomes(done), rows(done)[0]["judge_entropy"]) == (["malformed"], "")
+    told = run(one_row(folder), "--samples", "2", "--dry-run")
+    assert told.stderr.splitlines()[-1] == (
+        "1 prompts for 1 of 1 rows, of which 0 have an answer in the cache. Nobody was asked."
+    )
 
 
 def test_nothing_is_paid_twice_and_no_secret_is_kept(folder, server):
@@ -702,6 +742,8 @@ def test_usage_errors(folder):
 
     whom = "--endpoint and --judge-model say whom to ask; --dry-run asks nobody"
     assert whom in misused("fused.csv")
+    again = "--samples asks the same again, and --temperature 0 answers the same"
+    assert again in misused("fused.csv", "--samples", "2", "--temperature", "0", url="http://x/v1")
     wait = "--no-wait says what to do while a batch is open, and there is no --batch"
     assert wait in misused("fused.csv", "--no-wait", url="http://x/v1")
 

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emocli.errors import JudgeError
 from emocli.fusion.sides import Side
@@ -22,7 +24,16 @@ from emocli.judging.measures import (
 )
 from emocli.judging.prompt import BEGIN, END, Case, Turn, messages, quoted, schema
 from emocli.judging.reply import Fault, Opinion, Unusable, one_line, parse_reply
-from emocli.judging.review import Outcome, Review, changes_of, decide, outcomes_of, sweep
+from emocli.judging.review import (
+    Outcome,
+    Review,
+    agreed,
+    changes_of,
+    decide,
+    outcomes_of,
+    posterior,
+    sweep,
+)
 from emocli.table import PredictionTable
 
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -388,3 +399,23 @@ def test_conflicts_between_tables():
         "--compare names 1 model, expected the tables of two or more that were fused. "
         "Name another one with --compare."
     )
+
+
+def test_opinions_agree_on_the_most_frequent_label_and_then_on_the_surest():
+    low, high = Opinion("sad", 0.5, "low"), Opinion("sad", 0.9, "high")
+    happy = Opinion("happy", 0.8, "up")
+    assert agreed([low]) == low
+    assert agreed([low, happy, high]) == Opinion("sad", pytest.approx(1.4 / 3), "high")
+    assert agreed([low, happy]) == Opinion("happy", 0.4, "up")
+    assert posterior([low, happy, high], ("happy", "calm", "sad")).tolist() == [1 / 3, 0, 2 / 3]
+    assert np.isnan(posterior([], ("happy", "sad"))).tolist() == [True, True]
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.floats(0, 1)), min_size=1, max_size=9))
+def test_several_opinions_are_no_surer_than_those_that_agree(found):
+    opinions = [Opinion(label, confidence, "") for label, confidence in found]
+    one = agreed(opinions)
+    shares = posterior(opinions, LABELS)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[LABELS.index(one.label)] == shares.max()
+    assert 0 <= one.confidence <= shares.max() + 1e-12
