@@ -1,4 +1,4 @@
-"""Checkpoints in the form of transformers, converted once for CTranslate2."""
+"""Checkpoints of transformers and of openai-whisper, converted once for CTranslate2."""
 
 import json
 import shutil
@@ -8,11 +8,17 @@ from typing import Any
 
 import torch
 import transformers
+import whisper
 from ctranslate2.converters import TransformersConverter
+from safetensors.torch import save_file
+from transformers.convert_slow_tokenizer import TikTokenConverter
+from whisper.tokenizer import get_tokenizer
 
 from emocli.asr.languages import LANGUAGES
 from emocli.errors import ModelError
+from emocli.models.building import silence
 from emocli.models.checkpoint import Checkpoint, match_names
+from emocli.models.whisper_pt import hub_name
 
 
 class _Converter(TransformersConverter):
@@ -92,7 +98,8 @@ def convert_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 def _convert(checkpoint: Checkpoint, folder: Path) -> None:
     converter = _Converter(checkpoint)
     try:
-        converter.convert(str(folder))
+        with silence():
+            converter.convert(str(folder))
         converter.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         n_mels = checkpoint.config.get("num_mel_bins", 80)
         (folder / "preprocessor_config.json").write_text(json.dumps({"feature_size": n_mels}))
@@ -104,3 +111,47 @@ def _convert(checkpoint: Checkpoint, folder: Path) -> None:
             f"{checkpoint.name}: cannot be converted for faster-whisper ({reason}), expected "
             f"config.json, weights and a tokenizer of a Whisper checkpoint. Fetch it again."
         ) from error
+
+
+def convert_network(network: whisper.model.Whisper, name: str, folder: Path) -> None:
+    """Convert a network of openai-whisper into a folder, by way of the form of transformers.
+
+    Raises:
+        ModelError: see `convert_checkpoint`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _write_hub_form(network, Path(scratch))
+        convert_checkpoint(Checkpoint(Path(scratch), name), folder)
+
+
+def _write_hub_form(network: whisper.model.Whisper, folder: Path) -> None:
+    dims = network.dims
+    transformers.WhisperConfig(
+        vocab_size=dims.n_vocab,
+        num_mel_bins=dims.n_mels,
+        d_model=dims.n_audio_state,
+        encoder_layers=dims.n_audio_layer,
+        decoder_layers=dims.n_text_layer,
+        encoder_attention_heads=dims.n_audio_head,
+        decoder_attention_heads=dims.n_text_head,
+        encoder_ffn_dim=4 * dims.n_audio_state,
+        decoder_ffn_dim=4 * dims.n_text_state,
+        max_source_positions=dims.n_audio_ctx,
+        max_target_positions=dims.n_text_ctx,
+    ).save_pretrained(folder)
+    tensors = {f"model.{hub_name(key)}": value for key, value in network.state_dict().items()}
+    save_file(
+        {key: value.clone().contiguous() for key, value in tensors.items()},
+        folder / "model.safetensors",
+    )
+    heads = network.alignment_heads.indices().T.tolist()
+    (folder / "generation_config.json").write_text(json.dumps({"alignment_heads": heads}))
+    words = get_tokenizer(network.is_multilingual, num_languages=network.num_languages)
+    vocabulary = "multilingual" if network.is_multilingual else "gpt2"
+    TikTokenConverter(
+        vocab_file=str(Path(whisper.__file__).parent / "assets" / f"{vocabulary}.tiktoken"),
+        pattern=words.encoding._pat_str,
+        extra_special_tokens=sorted(words.special_tokens, key=words.special_tokens.__getitem__),
+    ).converted().save(str(folder / "tokenizer.json"))
+    marks = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "<|endoftext|>")
+    (folder / "tokenizer_config.json").write_text(json.dumps(marks))

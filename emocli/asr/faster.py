@@ -22,7 +22,7 @@ from emocli.models.protocol import ModelCard
 from emocli.transcript import Segment, TranscribeOptions, Transcript, Word
 
 COMPUTE_TYPES = {
-    ("cpu", "auto"): "int8_float32",
+    ("cpu", "auto"): "float32",
     ("cpu", "int8"): "int8_float32",
     ("cuda", "auto"): "float16",
     ("cuda", "int8"): "int8_float16",
@@ -149,7 +149,7 @@ def load_converted(
         folder: holds ``model.bin``, ``config.json``, a vocabulary and ``tokenizer.json``.
         card: what is known of it; the size is filled in.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        dtype: ``"auto"`` (int8 on a CPU, fp16 on a GPU), ``"fp32"``, ``"bf16"``, ``"fp16"`` or
+        dtype: ``"auto"`` (fp32 on a CPU, fp16 on a GPU), ``"fp32"``, ``"bf16"``, ``"fp16"`` or
             ``"int8"``.
         n_recordings: how many there are; on a CPU several can be heard at a time.
 
@@ -183,7 +183,11 @@ def load_converted(
             f"expected a Whisper checkpoint converted for it. "
             f"Remove it and fetch or convert it again."
         ) from None
-    card = replace(card, size_bytes=card.size_bytes or (folder / "model.bin").stat().st_size)
+    card = replace(
+        card,
+        size_bytes=card.size_bytes or (folder / "model.bin").stat().st_size,
+        number_format={"cpu": "fp32", "cuda": "fp16"}[kind] if dtype == "auto" else dtype,
+    )
     load_again = partial(
         ctranslate2.models.Whisper,
         str(folder),

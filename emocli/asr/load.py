@@ -7,15 +7,15 @@ A name is one of
     a file ending in .pt                           a checkpoint of openai-whisper
     a folder                                       with one of these, or converted for CTranslate2
 
-openai-whisper computes its own ``.pt`` checkpoints, faster-whisper all others; those that are not
-converted for CTranslate2 are converted once, and kept in the cache folder under the checksum of
-their content. A size is looked for in the folder of openai-whisper and then in the cache of the
-hub, and fetched from the hub if it is in neither.
+openai-whisper computes its own ``.pt`` checkpoints unless faster-whisper is asked to, which
+computes all others; what is not converted for CTranslate2 is converted once, and kept in the cache
+folder under the checksum of its content. A size is looked for in the folder of openai-whisper and
+then in the cache of the hub, and fetched from the hub if it is in neither.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -113,7 +113,7 @@ def _load_size(
 ) -> Transcriber:
     folder = Path(model_dir).expanduser() if model_dir is not None else checkpoint_dir()
     path = folder / f"{size}.pt"
-    if machine.backend != "faster-whisper" and path.is_file():
+    if path.is_file():
         return _load_pt(path, f"whisper-{size}", machine, size=size)
     if machine.backend == "openai":
         raise ModelUnavailable(
@@ -166,15 +166,28 @@ def _load_path(name: str, path: Path, machine: Machine) -> Transcriber:
 
 def _load_pt(path: Path, name: str, machine: Machine, *, size: str = "") -> Transcriber:
     """A checkpoint of openai-whisper; one of a published size must be the published one."""
-    if machine.backend == "faster-whisper":
+    from emocli.asr import openai
+
+    digest = file_sha256(path)
+    if size and digest != openai.published_sha256(size):
         raise ModelError(
-            f"{name}: a .pt checkpoint is openai-whisper's, expected one of the hub or one "
-            f"converted for CTranslate2 for --backend faster-whisper. Use --backend auto."
+            f"{path}: its checksum is not that of the published Whisper {size}, so it is "
+            f"incomplete or something else. Fetch it again, or name the file itself to use it."
         )
+    card = replace(_card(name, digest), licence="MIT" if size else "")
+    if machine.backend == "faster-whisper":
+
+        def convert(folder: Path) -> None:
+            from emocli.asr.convert import convert_network
+
+            network = openai.load_checkpoint(path, card, device="cpu").network
+            convert_network(network, name, folder)
+
+        return _load_faster(_converted(digest, convert), card, machine)
     if machine.dtype in ("bf16", "int8"):
         raise ModelError(
             f"{name}: openai-whisper computes in fp32 or fp16, not in {machine.dtype}. "
-            f"Use --dtype fp32, or a checkpoint of the hub."
+            f"Use --dtype fp32, or --backend faster-whisper."
         )
     from emocli.models.devices import choose_device
 
@@ -184,17 +197,9 @@ def _load_pt(path: Path, name: str, machine: Machine, *, size: str = "") -> Tran
             "openai-whisper in fp16 on the CPU is slow and inexact, expected fp32 there. "
             "Use --dtype fp32, or --device cuda."
         )
-    from emocli.asr import openai
-
-    digest = file_sha256(path)
-    if size and digest != openai.published_sha256(size):
-        raise ModelError(
-            f"{path}: its checksum is not that of the published Whisper {size}, so it is "
-            f"incomplete or something else. Fetch it again, or name the file itself to use it."
-        )
     return openai.load_checkpoint(
         path,
-        replace(_card(name, digest), licence="MIT" if size else ""),
+        card,
         device=str(place),
         fp16=machine.dtype == "fp16",
         n_recordings=machine.n_recordings,
@@ -209,16 +214,29 @@ def _load_folder(checkpoint: Checkpoint, machine: Machine) -> Transcriber:
             f"--backend openai. Use --backend auto."
         )
     card = replace(_card(checkpoint.name, checkpoint.revision), licence=checkpoint.licence)
-    folder = checkpoint.folder
-    if checkpoint.weights is not None or not (folder / CTRANSLATE2).is_file():
-        described = (folder / name for name in _DESCRIPTIONS)
-        files = [*checkpoint.weight_files, *(path for path in described if path.is_file())]
-        folder = converted_dir() / f"{_sha256_of(files)[:32]}-{_CONVERSION}"
-        if not folder.is_dir():
-            from emocli.asr.convert import convert_checkpoint
+    if checkpoint.weights is None and (checkpoint.folder / CTRANSLATE2).is_file():
+        return _load_faster(checkpoint.folder, card, machine)
+    described = (checkpoint.folder / name for name in _DESCRIPTIONS)
+    files = [*checkpoint.weight_files, *(path for path in described if path.is_file())]
 
-            convert_checkpoint(checkpoint, folder)
-        card = replace(card, size_bytes=checkpoint.size_bytes, n_parameters=checkpoint.n_parameters)
+    def convert(folder: Path) -> None:
+        from emocli.asr.convert import convert_checkpoint
+
+        convert_checkpoint(checkpoint, folder)
+
+    card = replace(card, size_bytes=checkpoint.size_bytes, n_parameters=checkpoint.n_parameters)
+    return _load_faster(_converted(_sha256_of(files), convert), card, machine)
+
+
+def _converted(digest: str, convert: Callable[[Path], None]) -> Path:
+    """The folder of a checkpoint converted for CTranslate2, made if it is not there yet."""
+    folder = converted_dir() / f"{digest[:32]}-{_CONVERSION}"
+    if not folder.is_dir():
+        convert(folder)
+    return folder
+
+
+def _load_faster(folder: Path, card: ModelCard, machine: Machine) -> Transcriber:
     from emocli.asr.faster import load_converted
 
     return load_converted(

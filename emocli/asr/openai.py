@@ -98,7 +98,7 @@ class OpenAITranscriber(Transcriber):
         self, network: Network, card: ModelCard, *, fp16: bool = False, n_recordings: int = 1
     ) -> None:
         self.card = card
-        self._network = network
+        self.network = network
         self._fp16 = fp16
         self._n_recordings = n_recordings
         with _quiet():
@@ -112,7 +112,7 @@ class OpenAITranscriber(Transcriber):
         Word times switch the attention of all networks, sampling draws from one generator.
         """
         alone = options.word_timestamps or options.temperatures[0] > 0
-        if alone or self._network.device.type != "cpu":
+        if alone or self.network.device.type != "cpu":
             return 1
         return count_lanes(torch.get_num_threads(), self._n_recordings)
 
@@ -151,8 +151,8 @@ class OpenAITranscriber(Transcriber):
 
     def _own_network(self) -> Network:
         """A network of the same weights for one thread: the decoder's cache hangs on modules."""
-        tensors = chain(self._network.parameters(), self._network.buffers())
-        return copy.deepcopy(self._network, {id(tensor): tensor for tensor in tensors})
+        tensors = chain(self.network.parameters(), self.network.buffers())
+        return copy.deepcopy(self.network, {id(tensor): tensor for tensor in tensors})
 
     def _segment(self, found: Mapping[str, Any]) -> Segment:
         return Segment(
@@ -227,6 +227,7 @@ def load_checkpoint(
         card,
         n_parameters=sum(weight.numel() for weight in network.parameters()),
         size_bytes=path.stat().st_size,
+        number_format="fp16" if fp16 else "fp32",
     )
     return OpenAITranscriber(network, card, fp16=fp16, n_recordings=n_recordings)
 

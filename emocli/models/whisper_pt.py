@@ -3,7 +3,6 @@
 Only the encoder is: its tensors go by the library's names.
 """
 
-import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,22 @@ if TYPE_CHECKING:
 
 SUFFIX = ".pt"
 _RENAMES = (
-    (r"^encoder\.positional_embedding$", "encoder.embed_positions.weight"),
-    (r"^encoder\.ln_post\.", "encoder.layer_norm."),
-    (r"^encoder\.blocks\.(\d+)\.attn\.query\.", r"encoder.layers.\1.self_attn.q_proj."),
-    (r"^encoder\.blocks\.(\d+)\.attn\.key\.", r"encoder.layers.\1.self_attn.k_proj."),
-    (r"^encoder\.blocks\.(\d+)\.attn\.value\.", r"encoder.layers.\1.self_attn.v_proj."),
-    (r"^encoder\.blocks\.(\d+)\.attn\.out\.", r"encoder.layers.\1.self_attn.out_proj."),
-    (r"^encoder\.blocks\.(\d+)\.attn_ln\.", r"encoder.layers.\1.self_attn_layer_norm."),
-    (r"^encoder\.blocks\.(\d+)\.mlp\.0\.", r"encoder.layers.\1.fc1."),
-    (r"^encoder\.blocks\.(\d+)\.mlp\.2\.", r"encoder.layers.\1.fc2."),
-    (r"^encoder\.blocks\.(\d+)\.mlp_ln\.", r"encoder.layers.\1.final_layer_norm."),
+    (".blocks.", ".layers."),
+    (".cross_attn_ln.", ".encoder_attn_layer_norm."),
+    (".cross_attn.", ".encoder_attn."),
+    (".attn_ln.", ".self_attn_layer_norm."),
+    (".attn.", ".self_attn."),
+    (".query.", ".q_proj."),
+    (".key.", ".k_proj."),
+    (".value.", ".v_proj."),
+    (".out.", ".out_proj."),
+    (".mlp_ln.", ".final_layer_norm."),
+    (".mlp.0.", ".fc1."),
+    (".mlp.2.", ".fc2."),
+    (".ln_post.", ".layer_norm."),
+    ("decoder.ln.", "decoder.layer_norm."),
+    (".token_embedding.", ".embed_tokens."),
+    (".positional_embedding", ".embed_positions.weight"),
 )
 _SIZES = {
     "d_model": "n_audio_state",
@@ -66,7 +71,7 @@ class WhisperFile(Checkpoint):
     def load(self) -> dict[str, "Tensor"]:
         """The encoder's tensors, on the CPU, by the library's names."""
         tensors = self._content["model_state_dict"]
-        return {_renamed(key): value.float() for key, value in tensors.items() if _is_wanted(key)}
+        return {hub_name(key): value.float() for key, value in tensors.items() if _is_wanted(key)}
 
     @cached_property
     def _content(self) -> dict[str, Any]:
@@ -98,7 +103,13 @@ def _is_wanted(key: str) -> bool:
     return key.startswith("encoder.")
 
 
-def _renamed(key: str) -> str:
-    for pattern, name in _RENAMES:
-        key = re.sub(pattern, name, key)
+def hub_name(key: str) -> str:
+    """What transformers calls a tensor of openai-whisper.
+
+    Example:
+        >>> hub_name("encoder.blocks.0.attn.query.weight")
+        'encoder.layers.0.self_attn.q_proj.weight'
+    """
+    for old, new in _RENAMES:
+        key = key.replace(old, new)
     return key

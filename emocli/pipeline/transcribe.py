@@ -115,11 +115,11 @@ def transcribe(
         channel: ``"mix"``, ``"split"`` or a number, see `emocli.predict`.
         track: sound track of videos with several, from 1 on; None for the default one.
         model_dir: where openai-whisper's ``.pt`` files are; its own cache by default.
-        backend: library that computes: ``"auto"``, ``"openai"`` (takes ``.pt`` files) or
-            ``"faster-whisper"`` (takes all others).
+        backend: library that computes: ``"openai"`` (takes ``.pt`` files), ``"faster-whisper"``
+            (takes all) or ``"auto"``, openai for ``.pt`` files and faster-whisper for all others.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         dtype: ``"auto"``, ``"fp32"``, ``"fp16"``, or for faster-whisper ``"bf16"`` and ``"int8"``;
-            ``"auto"`` is fp32, for faster-whisper int8 on a CPU and fp16 on a GPU.
+            ``"auto"`` is fp32, for faster-whisper on a GPU fp16.
         offline: use only what is on this machine.
         progress: called now and then with how far the run has come.
         remark: called with sentences on inputs that were left out or columns that were replaced.

@@ -60,8 +60,8 @@ def by_emocli(model: str, *extra: str):
 PROGRAMS = {
     "openai-whisper": by_openai,
     "emocli, openai-whisper": by_emocli("whisper-base.pt"),
-    "emocli, faster-whisper int8": by_emocli("whisper-base-ct2"),
-    "emocli, faster-whisper fp32": by_emocli("whisper-base-ct2", "--dtype", "fp32"),
+    "emocli, faster-whisper int8": by_emocli("whisper-base-ct2", "--dtype", "int8"),
+    "emocli, faster-whisper": by_emocli("whisper-base-ct2"),
     "earlier emocli": by_emocli("whisper-base.pt"),
 }
 

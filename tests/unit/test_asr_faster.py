@@ -10,7 +10,9 @@ import faster_whisper
 import numpy as np
 import pytest
 import soundfile
+import torch
 import whisper_checkpoints
+from safetensors.torch import save_file
 
 from emocli.asr import faster
 from emocli.asr.convert import convert_checkpoint
@@ -148,6 +150,16 @@ def test_a_checkpoint_is_converted_once(folder, tmp_path, monkeypatch):
     assert len(list(converted_dir().iterdir())) == 1  # and no scratch
 
 
+def test_both_kinds_of_checkpoints_become_the_same(folder, noise, tmp_path):
+    pt = whisper_checkpoints.write_openai(tmp_path / "random.pt")
+    ours = load(pt, backend="faster-whisper")
+    options = TranscribeOptions(beam_size=2, word_timestamps=True, **GREEDY)
+    said = ours.transcribe(noise[:16000], options)
+    assert said == load(folder).transcribe(noise[:16000], options)
+    assert said.segments[0].words
+    assert ours.card.identifier == load_transcriber(str(pt), Machine(device="cpu")).card.identifier
+
+
 def test_a_folder_that_is_converted_already(folder, converted, noise, tmp_path):
     shutil.copytree(converted, tmp_path / "mine")
     options = TranscribeOptions(language="en", **GREEDY)
@@ -184,13 +196,13 @@ def test_a_cache_that_cannot_be_written(folder, tmp_path, monkeypatch):
         load(folder)
 
 
-def test_int8_is_the_default_on_a_cpu(folder, noise):
-    options = TranscribeOptions(language="pl", **GREEDY)
-    default = load(folder, "auto")
-    assert default._model.model.compute_type == "int8_float32"
-    short = noise[:16000]
-    assert default.transcribe(short, options) == load(folder, "int8").transcribe(short, options)
-    assert load(folder)._model.model.compute_type == "float32"
+def test_number_formats_on_a_cpu(folder, noise):
+    kinds = {"auto": "float32", "fp32": "float32", "int8": "int8_float32"}
+    names = {"auto": "", "fp32": "", "int8": "+int8"}
+    for dtype, kind in kinds.items():
+        transcriber = load(folder, dtype)
+        assert transcriber._model.model.compute_type == kind
+        assert transcriber.card.identifier == f"{folder}{names[dtype]}"
 
 
 def test_an_english_model(tmp_path, noise):
@@ -240,7 +252,7 @@ def test_weights_that_do_not_fit(folder, tmp_path):
 
 def test_a_folder_of_another_model(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "wav2vec2"}')
-    (tmp_path / "model.safetensors").touch()
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ModelError) as error:
         load(tmp_path)
     assert str(error.value) == (

@@ -48,7 +48,7 @@ def by_the_library(checkpoint: Path, sound: np.ndarray) -> list[tuple[str, float
         words = [word for segment in found["segments"] for word in segment["words"]]
         return [(one["word"], float(one["start"]), float(one["end"])) for one in words]
     model = faster_whisper.WhisperModel(
-        str(checkpoint), device="cpu", compute_type="int8_float32", cpu_threads=1
+        str(checkpoint), device="cpu", compute_type="float32", cpu_threads=1
     )
     segments, _ = model.transcribe(sound, language="en", word_timestamps=True, beam_size=1)
     return [(one.word, one.start, one.end) for segment in segments for one in segment.words]
