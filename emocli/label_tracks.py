@@ -67,13 +67,14 @@ def marks_of(table: PredictionTable) -> dict[str, list[Mark]]:
     return marks
 
 
-def label_track(marks: Sequence[Mark], form: str, file: str) -> str:
+def label_track(marks: Sequence[Mark], form: str, file: str, seconds: float = 0.0) -> str:
     r"""The marks of one recording as the content of a file.
 
     Args:
         marks: in any order.
         form: one of `FORMATS`.
         file: the recording, which RTTM names without folder and ending.
+        seconds: where it ends, which Praat compares; where the last mark ends if that is later.
 
     Example:
         >>> label_track([Mark(0, 2.5, "sad", 0.8, "anna")], "rttm", "b/a.wav")
@@ -81,7 +82,7 @@ def label_track(marks: Sequence[Mark], form: str, file: str) -> str:
     """
     ordered = sorted(marks, key=lambda one: (one.start, one.end))
     if form == "textgrid":
-        return _textgrid(ordered)
+        return _textgrid(ordered, seconds)
     if form == "eaf":
         return _eaf(ordered, file)
     return _WRITERS[form]([one for one in ordered if one.label], file)
@@ -137,10 +138,10 @@ def _said(mark: Mark) -> str:
     return f"{who}{mark.label}" + (f" {mark.probability:.0%}" if known else "")
 
 
-def _textgrid(marks: Sequence[Mark]) -> str:
+def _textgrid(marks: Sequence[Mark], seconds: float) -> str:
     """Praat's TextGrid: a tier for each speaker and model, and more where marks overlap."""
     tiers = _tiers([one for one in marks if one.label]) or [("emotion", [])]
-    last = max((one.end for one in marks), default=0.0)
+    last = max([seconds, *(one.end for one in marks)])
     head = (
         'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
         f"xmin = 0 \nxmax = {last:.3f} \ntiers? <exists> \nsize = {len(tiers)} \nitem []: \n"

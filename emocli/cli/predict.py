@@ -193,7 +193,8 @@ def predict(
                 if kind == "table" and (strips := timeline_strips(table)):
                     talk.show(strips)
                 if kind in timeline.FORMATS:
-                    timeline.write_tracks(table, tracks, kind)
+                    ends = timeline.track_ends(inputs.utterances, kind, vad=vad)
+                    timeline.write_tracks(table, tracks, kind, ends)
                 else:
                     emit(table, output, kind, prediction_table, csv_safe=csv_safe)
         if kind == "table":

@@ -1,7 +1,7 @@
 """Options of ``emocli predict`` for long recordings, and what they come to."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated
@@ -16,6 +16,7 @@ from emocli.cli.places import file_places, write_text
 from emocli.errors import AudioError, TimelineError
 from emocli.label_tracks import FORMATS, SUFFIXES, label_track, marks_of
 from emocli.models.protocol import ModelCard
+from emocli.pipeline.inputs import Utterance, recording_ends
 from emocli.pipeline.scoring import WHOLE_SECONDS, WINDOW_SECONDS
 from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable, listing
@@ -254,8 +255,29 @@ def check_labels(cards: Sequence[ModelCard], kind: str) -> None:
             )
 
 
-def write_tracks(table: PredictionTable, places: dict[str, str], kind: str) -> None:
+def track_ends(utterances: Sequence[Utterance], kind: str, *, vad: bool) -> dict[str, float]:
+    """Where recordings end, by file, for tracks that tell of it and do not end with the last row.
+
+    Args:
+        utterances: of the run.
+        kind: form of the output.
+        vad: whether speech alone has rows.
+    """
+    if kind != TimelineFormat.TEXTGRID:
+        return {}
+    return recording_ends([one for one in utterances if vad or one.end is not None])
+
+
+def write_tracks(
+    table: PredictionTable, places: dict[str, str], kind: str, ends: Mapping[str, float]
+) -> None:
     """Write the label track of each recording that was heard to its place.
+
+    Args:
+        table: the rows.
+        places: of each recording's track.
+        kind: form of the tracks.
+        ends: seconds at which recordings end, where that is not with their last row.
 
     Raises:
         TimelineError: predictions without start and end, as of texts that have none.
@@ -269,4 +291,5 @@ def write_tracks(table: PredictionTable, places: dict[str, str], kind: str) -> N
             f"-f {kind}. Give a table with start and end, or a model of speech."
         )
     for file, marks in found.items():
-        write_text(label_track(marks, kind, file), places[file], "timelines")
+        track = label_track(marks, kind, file, ends.get(file, 0.0))
+        write_text(track, places[file], "timelines")

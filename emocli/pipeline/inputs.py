@@ -8,6 +8,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -48,6 +49,7 @@ _NOT_CARRIED = frozenset(
     (*KEY_COLUMNS, "label", *MEASURES, *DIMENSIONS, *REMARK_COLUMNS, *CONFIDENCE_COLUMNS)
 )
 _FIRST_BYTES = 65536
+_ANY_RATE = 16000
 
 MIX, SPLIT = "mix", "split"
 """How several channels are heard: mixed to one, or each as a recording of its own."""
@@ -477,6 +479,22 @@ def threads_for(utterances: Sequence[Utterance], n_threads: int) -> int:
         n_threads: as many where all is on this machine.
     """
     return max(n_threads, FETCHED_AT_A_TIME) if any(stored_among(utterances)) else n_threads
+
+
+def recording_ends(utterances: Sequence[Utterance]) -> dict[str, float]:
+    """Seconds at which whole recordings end, by file, as they decode.
+
+    Args:
+        utterances: of which each recording is read once; one that cannot be read is left out.
+    """
+    ends = {}
+    for one in {one.file: one for one in utterances}.values():
+        stream = replace(one, start=None, end=None).stream(_ANY_RATE)
+        with suppress(EmocliError):
+            for _ in stream:
+                pass
+            ends[one.file] = stream.start + stream.duration
+    return ends
 
 
 def carried_columns(utterances: Sequence[Utterance]) -> list[str]:

@@ -311,3 +311,17 @@ def test_the_library_does_the_same(talk, monkeypatch):
     assert table["end"][-1] == pytest.approx(6.1, abs=0.04)
     assert len(said) == 1
     assert said[0].endswith("1.9 of 8.0 s without speech were left out.")
+
+
+@pytest.mark.parametrize("what", ["vad", "segment", "gone"])
+def test_a_textgrid_ends_with_the_sound(talk, what):
+    """Praat opens a TextGrid with the sound of the same length."""
+    Path("some.csv").write_text(f"file,start,end\n{talk},1,3\n")
+    if what == "gone":
+        Path("some.csv").write_text("file,start,end,text,label\ngone.wav,1,3,so,sad\n")
+        done = run("some.csv", "-m", "words", "-f", "textgrid")
+        assert done.stdout.splitlines()[4] == "xmax = 3.000 "
+        return
+    given = (talk, "--vad", "--segments") if what == "vad" else ("some.csv",)
+    done = run(*given, "-f", "textgrid")
+    assert done.stdout.splitlines()[3:5] == ["xmin = 0 ", "xmax = 8.000 "]

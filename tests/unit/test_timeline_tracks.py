@@ -87,6 +87,15 @@ def test_textgrid_tiers_have_no_gaps():
     assert intervals(label_track([Mark(0, 4, "")], "textgrid", "a")) == [("emotion", [(0, 4, "")])]
 
 
+def test_a_textgrid_ends_with_the_sound():
+    text = label_track([Mark(1, 2, "sad")], "textgrid", "a", seconds=2.5)
+    assert intervals(text) == [("emotion", [(0, 1, ""), (1, 2, "sad"), (2, 2.5, "")])]
+    assert text.count("xmax = 2.500") == 3  # of the file, the tier and its last interval
+    assert label_track([Mark(1, 2, "sad")], "textgrid", "a", seconds=1.9999) == label_track(
+        [Mark(1, 2, "sad")], "textgrid", "a"
+    )
+
+
 def test_textgrid_has_a_tier_for_each_speaker_and_model_and_for_what_overlaps():
     marks = [
         Mark(0, 2, "sad", speaker="anna", model="m"),
