@@ -534,8 +534,8 @@ def join(
     """Match the utterances of two tables one to one.
 
     Keys with times match on file, start and end. A table without times speaks of whole files:
-    where either side has none, files match by name alone. Channels count where both sides have
-    them.
+    where either side has none, files match by name alone. A row whose end is open, as audformat
+    has it, matches the only one from its start. Channels count where both sides have them.
 
     Args:
         left: keys of the first table.
@@ -551,12 +551,34 @@ def join(
         [((key[0],) if whole else key[:3]) + (key[3:] if by_channel else ()) for key in keys]
         for keys in (left, right)
     ]
-    mine, theirs = (
+    _, theirs = (
         _unique_positions(keys, name, whole) for keys, name in zip(reduced, names, strict=True)
     )
     partners = np.fromiter((theirs.get(key, -1) for key in reduced[0]), np.intp, len(left))
-    lonely = [row for key, row in theirs.items() if key not in mine]
-    return Join(partners, np.flatnonzero(partners < 0), np.array(sorted(lonely), dtype=np.intp))
+    if not whole:
+        _match_open_ends(reduced[0], reduced[1], partners)
+    lonely = np.setdiff1d(np.arange(len(right)), partners).astype(np.intp)
+    return Join(partners, np.flatnonzero(partners < 0), lonely)
+
+
+def _match_open_ends(
+    left: Sequence[tuple[Any, ...]], right: Sequence[tuple[Any, ...]], partners: NDArray[np.intp]
+) -> None:
+    """Give partners to rows without an end: the only other row that has none from their start."""
+    taken = set(partners.tolist())
+    lonely = (
+        np.flatnonzero(partners < 0).tolist(),
+        [i for i in range(len(right)) if i not in taken],
+    )
+    from_start: tuple[dict[Any, list[int]], dict[Any, list[int]]] = ({}, {})
+    for keys, rows, found in zip((left, right), lonely, from_start, strict=True):
+        for row in rows:
+            file, start, _, *rest = keys[row]
+            found.setdefault((file, max(start, 0), *rest), []).append(row)
+    for key, mine in from_start[0].items():
+        theirs = from_start[1].get(key, [])
+        if len(mine) == len(theirs) == 1 and min(left[mine[0]][2], right[theirs[0]][2]) < 0:
+            partners[mine[0]] = theirs[0]
 
 
 def _unique_positions(keys: Sequence[Any], name: str, whole: bool) -> dict[Any, int]:

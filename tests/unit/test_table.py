@@ -185,3 +185,12 @@ def test_two_models_do_not_join_as_one():
 
 def test_a_label_that_is_given_stays_where_all_are_equally_likely():
     assert table(p_sad=[0.5] * 2, p_happy=[0.5] * 2, label=["sad", ""])["label"][0] == "sad"
+
+
+def test_open_ends_meet_the_only_row_from_their_start():
+    truth = [("a", 0, 1500), ("a", 1500, -1), ("b", 0, -1), ("c", 0, -1)]
+    found = join(
+        truth, [("b", 0, 5605), ("a", 1500, 3000), ("a", 0, 1500), ("c", 0, 1), ("c", 0, 2)]
+    )
+    assert found.right.tolist() == [2, 1, 0, -1]
+    assert (found.left_only.tolist(), found.right_only.tolist()) == ([3], [3, 4])
