@@ -21,6 +21,8 @@ from emocli.table_writer import TableWriter, table_writer
 
 FORMATS = ("csv", "tsv", "json", "jsonl", "parquet")
 """Forms in which tables are written; Excel workbooks are only read."""
+_UNREAD = (".pkl", ".pickle", ".xls", ".ods", ".feather", ".arrow", ".csv.gz", ".sqlite")
+"""Endings of tables in forms that are not read, which are no recordings either."""
 STREAMED = ("csv", "tsv", "jsonl")
 """Forms whose rows can be written before the last one is known."""
 
@@ -39,6 +41,11 @@ _SUFFIXES = {
 def format_of(path: str) -> str | None:
     """The table format that a file name's suffix names, None for any other suffix."""
     return _SUFFIXES.get(os.path.splitext(path)[1].lower())
+
+
+def is_table_name(path: str) -> bool:
+    """Whether a file is a table by its name, also one in a form that is refused."""
+    return format_of(path) is not None or path.lower().endswith(_UNREAD)
 
 
 def read_table(

@@ -175,8 +175,9 @@ class _Parquet(TableWriter):
         import pyarrow as pa
         import pyarrow.parquet
 
+        self._names = list(names)
         self._schema = pa.schema(
-            [(name, pa.float64() if is_figure(name) else pa.string()) for name in names]
+            [(_readable(name), pa.float64() if is_figure(name) else pa.string()) for name in names]
         )
         self._writer = pa.parquet.ParquetWriter(stream, self._schema)
 
@@ -184,8 +185,8 @@ class _Parquet(TableWriter):
         import pyarrow as pa
 
         arrays = [
-            pa.array(self._values(table, field.name), type=field.type, from_pandas=True)
-            for field in self._schema
+            pa.array(self._values(table, name), type=field.type, from_pandas=True)
+            for name, field in zip(self._names, self._schema, strict=True)
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 

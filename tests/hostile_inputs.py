@@ -4,12 +4,16 @@ A door takes the bytes of a file. It may refuse them with an `EmocliError`; any 
 hang or a crash of the process is a fault.
 """
 
+import contextlib
 import copy
+import datetime
+import decimal
 import io
 import json
 import shutil
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,13 +41,15 @@ from emocli.calibration.storage import dump_calibration, load_calibration
 from emocli.calibration.tables import Calibration
 from emocli.errors import EmocliError
 from emocli.fusion.storage import load_fuser
+from emocli.label_tracks import FORMATS as TRACKS
+from emocli.label_tracks import SUFFIXES, Mark, label_track
 from emocli.models import registry
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.registry import describe
 from emocli.pipeline.inputs import read_inputs
+from emocli.pipeline.speakers import read_turns
 from emocli.posteriors import log_softmax
-from emocli.table_io import parse_table
-from emocli.timeline.turns import parse_rttm
+from emocli.table_io import FORMATS, parse_table, read_table, write_table
 from emocli.training.recipe import read_recipe
 
 BYTES = (0, 1, 0x0A, 0x22, 0x2C, 0x7F, 0x80, 0xFF)
@@ -214,6 +220,96 @@ def _tables(name: str, _: Path) -> Door:
         parse_table(data, "table", kind=TABLES[seed][1])
 
     return Door(name, tuple(data for data, _ in TABLES), enter)
+
+
+def _written_tables(name: str, folder: Path) -> Door:
+    """Tables that are read, and then written in every form and read once more."""
+
+    def enter(data: bytes, seed: int) -> None:
+        table = parse_table(data, "table", kind=TABLES[seed][1])
+        for kind in FORMATS:
+            write_table(table, str(folder / kind), kind)
+            read_table(str(folder / kind))
+
+    return Door(name, tuple(data for data, _ in TABLES), enter, n_tries=40)
+
+
+COLUMN_NAMES = ("start", "end", "p_angry", "label", "emotion", "text", "valence", "votes_sad", "x")
+
+
+def _parquet(name: str, _: Path) -> Door:
+    """Columns of any type under any name; and whole files with bytes damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    day = datetime.datetime(2020, 1, 2, 3, 4, 5)
+    bad_text = pa.StringArray.from_buffers(2, *pa.array([b"caf\xe9", b"a"]).buffers()[1:])
+    cells: tuple[Any, ...] = (
+        pa.array([0.25, None]), pa.array([1, 2**62]), pa.array([2**64 - 1, 0], pa.uint64()),
+        pa.array([True, None]), pa.nulls(2), bad_text, pa.array([b"caf\xe9", None]),
+        pa.array(["a", "b"]), pa.array(["a", None]).dictionary_encode(),
+        pa.array([day, None]), pa.array([day, None], pa.timestamp("ns", "UTC")),
+        pa.array([day.date(), None]), pa.array([day.time(), None]),
+        pa.array([10**9, None], pa.duration("ns")), pa.array([2**62, -5], pa.duration("s")),
+        pa.array([decimal.Decimal("1.50"), None]), pa.array([[1], None]),
+        pa.array([{"a": {"b": day}}, None]), pa.array([[("k", 1)], None], pa.map_("str", "i8")),
+        pa.array([float("inf"), float("nan")]), pa.array([1.5, None], pa.float16()),
+        pa.array(["a", "b"], pa.large_string()), pa.array(["a", None], pa.string_view()),
+        pa.array([1, 1]).dictionary_encode(),
+        pa.array([(1, 2, 3), None], pa.month_day_nano_interval()),
+    )  # fmt: skip
+
+    def made(rng: np.random.Generator) -> bytes:
+        names = ["file", *rng.choice(COLUMN_NAMES, int(rng.integers(1, 5)))]
+        columns = [cells[rng.integers(len(cells))] for _ in names]
+        if rng.random() < 0.7:
+            columns[0] = pa.array(["a.wav", "b.wav"])
+        stream = io.BytesIO()
+        try:
+            pa.parquet.write_table(pa.Table.from_arrays(columns, names=names), stream)
+        except (pa.ArrowException, NotImplementedError):  # Parquet has no such type
+            return seed
+        return stream.getvalue()
+
+    stream = io.BytesIO()
+    pa.parquet.write_table(pa.table({"file": ["a.wav"], "start": [0.5]}), stream)
+    seed = stream.getvalue()
+
+    def enter(data: bytes, _: int) -> None:
+        rng = np.random.default_rng(list(data[-64:]))
+        if data == seed or rng.random() < 0.5:
+            parse_table(data, "table", kind="parquet")
+        else:
+            parse_table(made(rng), "table", kind="parquet")
+
+    return Door(name, (seed,), enter)
+
+
+def _workbooks(name: str, _: Path) -> Door:
+    """Excel workbooks whose sheets are damaged inside the zip file, or the zip file itself."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for row in (["file", "start", "emotion"], ["a.wav", 0.5, "sad"], ["b.wav", None, "happy"]):
+        book.active.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    with zipfile.ZipFile(stream) as packed:
+        parts = {one: packed.read(one) for one in packed.namelist()}
+    inner = ("xl/worksheets/sheet1.xml", "xl/workbook.xml", "xl/styles.xml", "xl/sharedStrings.xml")
+    names = [one for one in inner if one in parts]
+
+    def enter(data: bytes, number: int) -> None:
+        whole = data
+        if number:
+            stream = io.BytesIO()
+            with zipfile.ZipFile(stream, "w") as packed:
+                for one, content in {**parts, names[number - 1]: data}.items():
+                    packed.writestr(one, content)
+            whole = stream.getvalue()
+        parse_table(whole, "table", kind="xlsx")
+
+    return Door(name, (stream.getvalue(), *(parts[one] for one in names)), enter)
 
 
 def _audio(name: str, folder: Path) -> Door:
@@ -392,16 +488,83 @@ def _recipes(name: str, folder: Path) -> Door:
 RTTM = b"SPEAKER a 1 0.0 1.5 <NA> <NA> ann <NA> <NA>\nSPEAKER a 1 1.0 2.5 <NA> <NA> bob <NA> <NA>\n"
 
 
-def _turns(name: str, _: Path) -> Door:
-    def enter(data: bytes, _: int) -> None:
-        parse_rttm(data.decode("utf-8", "replace"), "turns")
+def _turns(name: str, folder: Path) -> Door:
+    marks = [Mark(0, 1.5, "sad", 0.8, "ann", "hello"), Mark(1, 2.5, "happy", 0.5, "bob")]
+    tracks = {form: label_track(marks, form, "a.wav").encode() for form in TRACKS}
+    seeds = {"rttm": RTTM, "csv": b"speaker,start,end\nann,0,1.5\nbob,1,2\n", **tracks}
+    suffixes = {"rttm": ".rttm", "csv": ".csv", **SUFFIXES}
+    paths = [folder / f"turns{suffixes[form]}" for form in seeds]
 
-    return Door(name, (RTTM,), enter)
+    def enter(data: bytes, seed: int) -> None:
+        paths[seed].write_bytes(data)
+        read_turns(str(paths[seed]))
+
+    return Door(name, tuple(seeds.values()), enter)
+
+
+WORDS = (
+    "-o", "-f", "--truth", "t.csv", "t.json", "truth.csv", "-", "", "--overwrite", "--root", "x",
+    "--match", "stem", "--file-column", "emotion", "--speaker-column", "label", "--text-column",
+    "--draws", "0", "9" * 400, "-1", "1e999", "nan", "\ud800", "\udcff", "a\u2028b", "--labels",
+    "sad,angry", "--truth-column", "p_sad", "csv", "json", "parquet", "table", "out.csv",
+    "--by", "speaker", "--save", "--fit", "--method", "mean", "product", "--weights", "1,nan",
+    "--abstain-above", "--abstain-below", "--apply", "--conformal", "0.9", "--plot", "p.svg",
+)  # fmt: skip
+TRUTH = (
+    b"""file,emotion,speaker\na.wav,angry,ann\nb.wav,sad,bob\n"b, c.wav",sad,ann\nd.wav,sad,bob\n"""
+)
+_ANY = ("--truth", "truth.csv", "--ignore-extra")
+COMMANDS = (
+    ("eval", "TABLE", *_ANY, "--allow-missing", "--draws", "0"),
+    ("eval", "other.csv", "--truth", "TABLE", "--ignore-extra", "--allow-missing", "-f", "json"),
+    ("fuse", "TABLE", "other.csv", "--allow-missing"),
+    ("calibrate", "TABLE", *_ANY, "--method", "temperature"),
+    ("calibrate", "TABLE", "--abstain-above", "0.5", "-f", "table"),
+    ("report", "TABLE", "--truth", "truth.csv"),
+)
+
+
+def _command_line(name: str, folder: Path) -> Door:
+    """Damaged tables and odd words for the commands that work on tables."""
+    from typer.testing import CliRunner
+
+    from emocli.cli.app import app
+
+    tables = {"t.csv": CSV, "t.json": json.dumps(ROWS).encode(), "l.csv": TRUTH}
+    runner, paths = CliRunner(), [folder / one for one in tables]
+
+    def enter(data: bytes, seed: int) -> None:
+        for one in folder.iterdir():
+            if one.is_file():
+                one.unlink()
+        (folder / "truth.csv").write_bytes(
+            b"file,emotion,speaker\na.wav,angry,ann\nb.wav,sad,bob\n"
+        )
+        (folder / "other.csv").write_bytes(CSV.replace(b",m,", b",n,"))
+        paths[seed].write_bytes(data)
+        rng = np.random.default_rng(list(data))
+        is_whole = data in tables.values()
+        command = COMMANDS[paths[seed].name == "l.csv" if is_whole else rng.integers(len(COMMANDS))]
+        words = [paths[seed].name if one == "TABLE" else one for one in command]
+        for _ in range(0 if is_whole else rng.integers(0, 3)):
+            words.insert(int(rng.integers(1, len(words) + 1)), str(rng.choice(WORDS)))
+        with contextlib.chdir(folder):
+            found = runner.invoke(app, words, env={"COLUMNS": "100"})
+        if found.exception is not None and not isinstance(found.exception, SystemExit):
+            raise found.exception
+        assert found.exit_code in (0, 1, 2, 3, 4)
+        if found.exit_code in (1, 2):
+            raise EmocliError(found.stderr)
+
+    return Door(name, tuple(tables.values()), enter, n_tries=40)
 
 
 DOORS: dict[str, Callable[[str, Path], Door]] = {
     "audio": _audio,
     "tables": _tables,
+    "tables written": _written_tables,
+    "parquet": _parquet,
+    "workbooks": _workbooks,
     "manifests": _manifests,
     "fusers": _fusers,
     "calibrations": _calibrations,
@@ -410,4 +573,5 @@ DOORS: dict[str, Callable[[str, Path], Door]] = {
     "safetensors headers": _safetensors,
     "recipes": _recipes,
     "turns": _turns,
+    "command line": _command_line,
 }

@@ -174,7 +174,8 @@ def report(
     """
     _check_destination(output, plot)
     inputs = [*table_files([*tables, truth]), fuser]
-    check_output(plot or output, inputs, overwrite=overwrite)
+    option = "--plot" if plot else "-o"
+    check_output(plot or output, inputs, overwrite=overwrite, option=option)
     talk = Talk(quiet, verbose)
     thresholds = _thresholds(fuser, talk) if fuser else None
     by_path = tell_tables(

@@ -39,7 +39,7 @@ from emocli.table import (
     PredictionTable,
     listing,
 )
-from emocli.table_io import check_named, format_of, parse_table, read_bytes
+from emocli.table_io import check_named, format_of, is_table_name, parse_table, read_bytes
 from emocli.table_reader import NO_NAMES, ColumnNames, columns_of_frame, has_file_column, is_frame
 
 if TYPE_CHECKING:
@@ -307,7 +307,7 @@ def _argument(argument: PathLike | PredictionTable, columns: ColumnNames, met: s
     if is_pattern(text):
         return _named(expand_pattern(text))
     place = find_file(text) or text
-    if format_of(text) and not os.path.isdir(place):
+    if is_table_name(text) and not os.path.isdir(place):
         data, folder = read_bytes(place, text), os.path.dirname(text)
         table = parse_table(
             data, text, kind=format_of(text), folder=folder, columns=columns, met=met

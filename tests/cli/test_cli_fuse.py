@@ -521,7 +521,7 @@ def test_tables_may_lack_recordings_of_one_another(folder):
         "\n".join([*lines[:1], *lines[2:], "d.wav,negative,0.8"]) + "\n"
     )
     assert refused("speech.csv", "text.csv").endswith(
-        "or add --allow-missing to fuse what is there."
+        "1 of text are missing from builtin: d.wav. Add --allow-missing to fuse what is there."
     )
     done = run("speech.csv", "text.csv", "--allow-missing", "-f", "json")
     assert done.exit_code == 0
