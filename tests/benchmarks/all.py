@@ -22,7 +22,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
         ("wav2vec2-base", "hubert-base", "wavlm-base", "wavlm-large"),
         ("--clips", "8"),
     ),
-    "speed_transcribe": ((), ("--files", "4", "--runs", "1")),
+    "speed_transcribe": ((), ("--files", "4")),
     "eval_speed": ((), ()),
     "coverage": ((), ("60", "--population", "usual")),
     "fuzz": ((), ("-n", "1000")),

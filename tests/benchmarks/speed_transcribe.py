@@ -2,11 +2,11 @@
 
     python tests/benchmarks/speed_transcribe.py WEIGHTS [--beam-size 5] [--files 20] [--only NAME]
 
-WEIGHTS is a folder with ``whisper-base.pt`` of openai-whisper and ``whisper-base-ct2``, the same
-weights converted for CTranslate2. Needs ffmpeg on the path, for openai-whisper's command reads
-through it, and the recordings of EMOCLI_TEST_DATA. Each figure is of a process of its own, start of
-the program and loading of the model and all. Seconds are those of the processors; texts are
-compared with those of the first program, word for word without case and marks.
+WEIGHTS, or EMOCLI_REAL_WEIGHTS, is a folder with ``whisper-base.pt`` of openai-whisper and
+``whisper-base-ct2``, the same weights converted for CTranslate2. Needs ffmpeg on the path, for
+openai-whisper's command reads through it, and the recordings of EMOCLI_TEST_DATA. Each figure is of
+a process of its own, start of the program and loading of the model and all. Seconds are those of
+the processors; texts are compared with those of the first program, without case and marks.
 
 ``--earlier FOLDER`` takes a copy of another version of the package into the comparison, and
 ``--work`` chooses what is heard: utterances of LibriSpeech with their word error rate, the same one
@@ -134,13 +134,16 @@ def recordings(scratch: Path, work: str, n_files: int) -> tuple[list[Path], list
 def main() -> None:
     """Print a line for each program and kind of work."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("weights", type=Path)
+    parser.add_argument("weights", nargs="?", default=os.environ.get("EMOCLI_REAL_WEIGHTS"))
     parser.add_argument("--beam-size", type=int, default=5)
     parser.add_argument("--files", type=int, default=20)
     parser.add_argument("--work", nargs="+", default=["short", "long", "speechless"])
     parser.add_argument("--only", nargs="+", default=list(PROGRAMS), choices=PROGRAMS)
     parser.add_argument("--earlier", type=Path)
     asked = parser.parse_args()
+    if asked.weights is None:
+        parser.exit(0, "no weights; name their folder, or set EMOCLI_REAL_WEIGHTS\n")
+    asked.weights = Path(asked.weights)
     for work in asked.work:
         with tempfile.TemporaryDirectory() as name:
             compare(work, Path(name), asked)
