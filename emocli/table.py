@@ -375,6 +375,12 @@ def _as_arrays(columns: Mapping[str, Any], name: str) -> dict[str, Column]:
         else _text_array(values)
         for key, values in columns.items()
     }
+    impossible = [row for row, file in enumerate(arrays["file"].tolist()) if "\0" in file]
+    if impossible:
+        raise TableError(
+            f"{name}: the file name in row {impossible[0] + 1} has a null character in it, "
+            f"expected a path. Correct it or remove the row."
+        )
     nameless = np.flatnonzero(arrays["file"] == "")
     if len(nameless):
         raise TableError(

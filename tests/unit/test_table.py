@@ -118,6 +118,11 @@ def test_to_pandas():
             "Fill it in or remove the row.",
         ),
         (
+            {"file": ["a", "b\0"]},
+            "t: the file name in row 2 has a null character in it, expected a path. Correct it or "
+            "remove the row.",
+        ),
+        (
             {"file": ["a"], "p_x": ["much"]},
             "t: p_x of a is 'much', expected a number. Correct it or leave it empty.",
         ),
