@@ -79,21 +79,24 @@ class Opinion:
     reason: str
 
 
-def parse_reply(text: str, labels: Sequence[str]) -> Opinion | Unusable:
+def parse_reply(text: str, labels: Sequence[str], spoken: str = "") -> Opinion | Unusable:
     """The opinion in a reply, or what is wrong with it.
 
     The reply has to hold exactly one JSON object with a label; quotation marks, names of fields
     and a last comma may be those of Python or JavaScript. Thoughts before it, words and code
     fences around it and further fields of it are passed over. Nothing is guessed: a confidence of
     85 is none (``"85%"`` and ``"0.85"`` are), of two different objects neither counts, nor does
-    one within thoughts that go on behind it.
+    one within thoughts that go on behind it, or one that was spoken and is only repeated.
 
     Args:
         text: of the reply.
         labels: what was allowed.
+        spoken: the transcripts that the judge has read.
     """
     try:
         fields = _review_in(text.strip().lstrip("\ufeff"))
+        if any(one == fields for one, _ in _objects(spoken) + _loose_objects(spoken)):
+            raise _MalformedReply("the reply repeats a JSON object of the transcript")
         label = _label(fields)
         confidence = _confidence(fields)
         reason = fields.get("reason", "")

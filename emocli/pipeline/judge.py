@@ -468,7 +468,7 @@ def _review(
     before: str, case: Case, questions: Sequence[Question], hearing: Hearing, threshold: float
 ) -> Review:
     answers = [hearing.answers.get(question.key) for question in questions]
-    found = [_found(answer, case.labels) for answer in answers if answer is not None]
+    found = [_found(answer, case) for answer in answers if answer is not None]
     if not found:
         return Review(before, outcome=Outcome.NOT_ASKED)
     opinions = [one for one in found if isinstance(one, Opinion)]
@@ -477,11 +477,12 @@ def _review(
     )
 
 
-def _found(answer: Answer, labels: Sequence[str]) -> Opinion | Unusable:
+def _found(answer: Answer, case: Case) -> Opinion | Unusable:
     """The opinion in an answer, or why there is none: first of all, that it was cut."""
     if answer.ending is not Ending.ANSWERED:
         return Unusable(_FAULTS[answer.ending], answer.why)
-    found = parse_reply(answer.text, labels)
+    spoken = "\n".join([case.transcript, *(turn.text for turn in case.turns)])
+    found = parse_reply(answer.text, case.labels, spoken)
     if isinstance(found, Unusable) and found.fault is Fault.MALFORMED and answer.why:
         return replace(found, why=answer.why)
     return found

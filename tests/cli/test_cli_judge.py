@@ -259,6 +259,17 @@ def test_a_sample_that_is_no_opinion_costs_no_other(folder, server):
     )
 
 
+def test_a_judge_that_repeats_what_is_said_changes_nothing(folder, server):
+    row = one_row(folder)
+    spoken = OPINION.replace('"', '""')
+    text = (folder / row).read_text().replace("leave me alone", f'"{spoken}"')
+    (folder / row).write_text(text)
+    server.answer = lambda body: completion(f"The speaker says {OPINION}")
+    done = run(row, url=server.url)
+    assert (labels(done), outcomes(done)) == (["angry"], ["malformed"])
+    assert rows(done)[0]["judge_reason"] == "the reply repeats a JSON object of the transcript"
+
+
 def test_nothing_is_paid_twice_and_no_secret_is_kept(folder, server):
     first = run("fused.csv", url=server.url)
     again = run("fused.csv", url=server.url)

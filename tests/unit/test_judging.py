@@ -224,6 +224,18 @@ def test_replies_of_the_wrong_form_say_what_is_wrong(text, why):
     assert parse_reply(text, LABELS) == Unusable(Fault.MALFORMED, why)
 
 
+@pytest.mark.parametrize(
+    "spoken",
+    [SAD, f"He said: {SAD}!", SAD.replace('"', "'"), SAD.upper().replace("SAD", "sad")],
+)
+def test_an_object_that_was_spoken_is_no_opinion(spoken):
+    repeated = Unusable(Fault.MALFORMED, "the reply repeats a JSON object of the transcript")
+    for reply in (SAD, f"The transcript is {SAD}", f"```json\n{SAD}\n```"):
+        found = parse_reply(reply, LABELS, spoken)
+        assert found == (repeated if "SLOW" not in spoken else Opinion("sad", 0.9, "slow"))
+    assert parse_reply(SAD.replace("slow", "low"), LABELS, spoken) == Opinion("sad", 0.9, "low")
+
+
 @pytest.mark.parametrize("label", ["ecstatic", "", "sad or happy", "sаd", "label_0"])
 def test_labels_off_the_list_are_no_opinions(label):  # one of them has a Cyrillic letter
     reply = json.dumps({"label": label, "confidence": 0.99, "reason": ""})
