@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 
 from emocli.errors import ModelError
@@ -26,7 +27,7 @@ from emocli.models.speech_network import (
 )
 from emocli.models.text_tokens import OFFSET_POSITIONS, TextTokens, load_tokens
 from emocli.networks.masked_norm import MaskedGroupNorm
-from emocli.networks.speech_heads import ChallengeBaseline
+from emocli.networks.speech_heads import ChallengeBaseline, MeanClassifier
 from emocli.networks.text_head import TextClassifier, TextHead, TextHeadConfig
 
 CLASSIFIERS = {
@@ -38,10 +39,11 @@ CLASSIFIERS = {
 
 @dataclass(frozen=True)
 class TunableSpeech:
-    """A speech encoder with attentive statistics pooling and a head.
+    """A speech encoder with pooling and a head.
 
     Attributes:
-        network: its module is a `ChallengeBaseline` whose norms leave padding out.
+        network: its module is a `ChallengeBaseline` or a `MeanClassifier` whose norms leave
+            padding out.
         config: configuration of the encoder, as the library has it.
         min_samples: shortest batch that the encoder can mask stretches of in training.
     """
@@ -94,6 +96,7 @@ def tunable_speech(
     outputs: Outputs,
     norm: CorpusNorm,
     *,
+    pooling: str = "attentive-statistics",
     hidden: int,
     residual_blocks: int,
     dropout: float,
@@ -106,8 +109,9 @@ def tunable_speech(
     Args:
         checkpoint: of a network on waveforms.
         outputs: what the head gives.
-        norm: how waveforms are standardised.
-        hidden: width of the head's layers.
+        norm: how waveforms are standardised; those for ``mean`` are as the checkpoint says.
+        pooling: ``attentive-statistics``, or ``mean`` for a `MeanClassifier`.
+        hidden: width of the head's layers, or of the projection.
         residual_blocks: layers with a skip after the first.
         dropout: of the head, in training.
         frozen: ``nothing``, ``front-end`` or ``encoder``.
@@ -128,19 +132,25 @@ def tunable_speech(
     _freeze(encoder, frozen)
     masks = masking and getattr(config, "apply_spec_augment", False)
     encoder.config.apply_spec_augment = masks
+    size = config.hidden_size
+    module: ChallengeBaseline | MeanClassifier
     with _seeded(seed):
-        size = config.hidden_size
-        head = pooled_head(
-            2 * size,
-            hidden,
-            len(outputs),
-            n_blocks=1 + residual_blocks,
-            is_residual=residual_blocks > 0,
-            dropout=dropout,
-        )
-        module = ChallengeBaseline(encoder, size, head)
+        if pooling == "mean":
+            deviation = config.initializer_range
+            module = MeanClassifier(encoder, size, hidden, len(outputs), deviation)
+        else:
+            head = pooled_head(
+                2 * size,
+                hidden,
+                len(outputs),
+                n_blocks=1 + residual_blocks,
+                is_residual=residual_blocks > 0,
+                dropout=dropout,
+            )
+            module = ChallengeBaseline(encoder, size, head)
     network = with_waveforms(checkpoint, config, module, outputs)
-    network = replace(network, front_end=norm)
+    if pooling != "mean":
+        network = replace(network, front_end=norm)
     norms = mask_norms(module)
     if norms:
         module.register_forward_pre_hook(_MaskTeller(norms, network.convolutions[0]))
@@ -227,6 +237,48 @@ def speech_config(
     }
 
 
+def write_mean_classifier(
+    folder: Path,
+    tunable: TunableSpeech,
+    encoder: str,
+    outputs: Outputs,
+    facts: Mapping[str, Any],
+    card: str,
+) -> None:
+    """Write a trained `MeanClassifier` as the library writes its own classifier.
+
+    Args:
+        folder: of the model.
+        tunable: what was trained.
+        encoder: where the encoder came from.
+        outputs: what the network gives.
+        facts: what else to write.
+        card: of the model.
+    """
+    module, network, config = tunable.module, tunable.network, tunable.config
+    # Nothing but the checkpoint's preprocessor decides the norm; see `with_waveforms`.
+    transformers.Wav2Vec2FeatureExtractor(
+        sampling_rate=network.sampling_rate,
+        do_normalize=network.front_end.enabled,  # type: ignore[attr-defined]
+        return_attention_mask=config.feat_extract_norm == "layer",
+    ).save_pretrained(folder)
+    kind: Any = transformers.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING[type(config)]
+    content = {
+        **_library_outputs(config, encoder, outputs),
+        "architectures": [kind.__name__],
+        "classifier_proj_size": module.projector.out_features,
+        "use_weighted_layer_sum": False,
+        **facts,
+    }
+    tensors = {
+        f"{kind.base_model_prefix}.{name.removeprefix('ssl_model.')}"
+        if name.startswith("ssl_model.")
+        else name: values
+        for name, values in weights_of(module).items()
+    }
+    write_folder(folder, tensors, content, card)
+
+
 def text_config(
     tunable: TunableText, encoder: str, outputs: Outputs, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -238,19 +290,26 @@ def text_config(
         outputs: what the network gives.
         facts: what else to write.
     """
-    numbered = _numbered(outputs)
     kind = str(tunable.config.model_type)
     return {
-        **_plain(tunable.config),
-        # Some encoders want their texts prepared, which is known by their name.
-        "_name_or_path": encoder.removeprefix("hf:"),
+        **_library_outputs(tunable.config, encoder, outputs),
         "architectures": [CLASSIFIERS[kind]],
         "classifier_dropout": tunable.module.classifier.dropout.p,
+        **facts,
+    }
+
+
+def _library_outputs(config: Any, encoder: str, outputs: Outputs) -> dict[str, Any]:
+    """The configuration of an encoder with names for a classifier's outputs."""
+    numbered = _numbered(outputs)
+    return {
+        **_plain(config),
+        # Some encoders want their texts prepared, which is known by their name.
+        "_name_or_path": encoder.removeprefix("hf:"),
         "id2label": numbered,
         "labels": list(outputs.labels),
         "label2id": {name: int(number) for number, name in numbered.items()},
         "problem_type": "regression" if outputs.dimensions else "single_label_classification",
-        **facts,
     }
 
 

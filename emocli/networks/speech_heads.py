@@ -29,6 +29,36 @@ def pool_frames(frames: Tensor, valid: Tensor, pooling: str) -> Tensor:
     return total if pooling == "sum" else total / valid.sum(1, keepdim=True)
 
 
+class MeanClassifier(nn.Module):
+    """An encoder, a linear projection of its frames, their mean over time, and a linear output.
+
+    The library's own classifier, ``Wav2Vec2ForSequenceClassification``, under names for training.
+
+    Args:
+        encoder: gives frames of ``n_channels``.
+        n_channels: of the encoder.
+        n_projected: width of the projection.
+        n_outputs: of the classifier.
+        deviation: of the weights that are drawn for the two linear layers; biases are 0.
+    """
+
+    def __init__(
+        self, encoder: Any, n_channels: int, n_projected: int, n_outputs: int, deviation: float
+    ) -> None:
+        super().__init__()
+        self.ssl_model = encoder
+        self.projector = nn.Linear(n_channels, n_projected)
+        self.classifier = nn.Linear(n_projected, n_outputs)
+        for layer in (self.projector, self.classifier):
+            nn.init.normal_(layer.weight, 0.0, deviation)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, inputs: Tensor, sample_mask: Tensor | None, valid: Tensor) -> Tensor:
+        """Logits of waveforms; arguments as in `PooledClassifier.forward`."""
+        frames = self.ssl_model(inputs, attention_mask=sample_mask).last_hidden_state
+        return self.classifier(pool_frames(self.projector(frames), valid, "mean"))
+
+
 class DenseTanhHead(nn.Module):
     """``dense``, tanh, then an output layer that goes by one of two names.
 

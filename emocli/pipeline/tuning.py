@@ -270,6 +270,7 @@ def _speech(prepared: Prepared, norm: CorpusNorm) -> TunableSpeech:
         prepared.checkpoint,
         prepared.outputs,
         norm,
+        pooling=recipe.pooling,
         hidden=recipe.hidden,
         residual_blocks=recipe.residual_blocks,
         dropout=recipe.dropout,

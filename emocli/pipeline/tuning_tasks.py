@@ -30,6 +30,7 @@ from emocli.models.tunable import (
     text_config,
     weights_of,
     write_folder,
+    write_mean_classifier,
 )
 from emocli.pipeline.listening import Heard, read_beginning
 from emocli.training.examples import Examples
@@ -153,11 +154,14 @@ class SpeechTask(_Task):
     def write(self, folder: Path, card: str, facts: Mapping[str, Any]) -> None:
         """The network as a folder that ``-m`` takes."""
         recipe, outputs = self.prepared.recipe, self.prepared.outputs
+        if recipe.pooling == "mean":
+            write_mean_classifier(folder, self.tunable, recipe.encoder, outputs, facts, card)
+            return
         config = speech_config(self.tunable, recipe.encoder, outputs, self.heard.norm, facts)
         write_folder(folder, weights_of(self.tunable.module), config, card)
 
     def score(self, network: nn.Module) -> NDArray[np.float64]:
-        """Outputs as `emocli predict` would give them."""
+        """Outputs as `emocli predict` would give them for what the recipe hears."""
         self.tunable.hear_all()
         prepared = self.prepared
         runner = NetworkRunner(
@@ -172,10 +176,13 @@ class SpeechTask(_Task):
         return scores
 
     def _waveform(self, place: int) -> NDArray[np.float32]:
-        """A recording as far as the recipe hears it."""
+        """A recording as far as the recipe hears it, repeated up to there if it says so."""
         rate = self.tunable.network.sampling_rate
         limit = round(self.prepared.recipe.crop_seconds * rate) or None
-        return read_beginning(self.prepared.examples, place, rate, limit)
+        beginning = read_beginning(self.prepared.examples, place, rate, limit)
+        if limit is None or not self.prepared.recipe.tiled:
+            return beginning
+        return np.resize(beginning, limit)
 
 
 class TextTask(_Task):

@@ -16,6 +16,7 @@ DIMENSIONS = ("arousal", "dominance", "valence")
 CONCORDANCE = "concordance"
 FROZEN = ("nothing", "front-end", "encoder")
 PRECISIONS = ("fp32", "mixed")
+POOLINGS = ("attentive-statistics", "mean")
 # What the l2 penalty on the attention is on; see AttentiveStatisticsPooling.attention_weights.
 PENALIZED = ("pool_model.sap_linear.weight", "pool_model.attention")
 SMALLEST_CONCORDANCE = 16
@@ -40,10 +41,16 @@ class TuningRecipe:
             counts the utterances as they are drawn.
         sampling: one of `emocli.training.samplers.SAMPLINGS`.
         crop_seconds: only so much of a recording is heard, from its beginning; 0 for all.
+        tiled: whether shorter recordings are repeated up to ``crop_seconds``, in training and in
+            the evaluations.
         max_tokens: of a text, with those that mark its ends.
         frozen: ``nothing``, ``front-end`` (the convolutions over samples) or ``encoder``.
         masking: whether stretches of frames are masked in training, as the encoder's configuration
             says.
+        pooling: ``attentive-statistics`` as in the challenges' baselines, or ``mean`` for the
+            layout of ``Wav2Vec2ForSequenceClassification``: a projection of ``hidden`` channels,
+            the mean over time and one output layer, on waveforms that are standardised as the
+            encoder's preprocessor says.
         hidden: width of the head's layers.
         residual_blocks: layers with a skip connection after the first one.
         dropout: of the head.
@@ -88,9 +95,11 @@ class TuningRecipe:
     class_weights: bool | str = True
     sampling: str = "shuffle"
     crop_seconds: float = 12.0
+    tiled: bool = False
     max_tokens: int = 128
     frozen: str = "front-end"
     masking: bool = True
+    pooling: str = "attentive-statistics"
     hidden: int = 1024
     residual_blocks: int = 0
     dropout: float = 0.5
@@ -168,7 +177,7 @@ class TuningRecipe:
             *(penalized if self.attention_penalty else ()),
             group("encoder", self.learning_rate, "ssl_model."),
             group("pooling", self.pooling_rate, "pool_model."),
-            group("head", self.head_rate, "ser_model."),
+            group("head", self.head_rate, "ser_model.", "projector.", "classifier."),
         )
 
 
@@ -197,6 +206,7 @@ def parse_tuning_recipe(content: Mapping[str, Any], name: str) -> TuningRecipe:
         "sampling": SAMPLINGS if not recipe.is_dimensional else ("shuffle",),
         "class_weights": CLASS_WEIGHTS,
         "frozen": FROZEN,
+        "pooling": POOLINGS,
         "loss_over": LOSS_OVER,
         "schedule": SCHEDULES,
         "precision": PRECISIONS,
@@ -237,6 +247,12 @@ def _check_numbers(recipe: TuningRecipe, name: str) -> None:
          f"{recipe.micro_batch} and accumulation {recipe.accumulation}",
          f"a product of {SMALLEST_CONCORDANCE} or more for CCC"),
         (recipe.hidden >= 1, "hidden", recipe.hidden, "1 or more"),
+        (not recipe.tiled or recipe.crop_seconds > 0, "crop_seconds", recipe.crop_seconds,
+         "above 0 to tile recordings"),
+        *((recipe.pooling != "mean" or not value, key, value, "0 with pooling mean")
+          for key, value in (("residual_blocks", recipe.residual_blocks),
+                             ("dropout", recipe.dropout),
+                             ("attention_penalty", recipe.attention_penalty))),
         (recipe.residual_blocks >= 0, "residual_blocks", recipe.residual_blocks, "0 or more"),
         (0 <= recipe.dropout < 1, "dropout", recipe.dropout, "from 0 to below 1"),
         (0 <= recipe.warm_up < 1, "warm_up", recipe.warm_up, "from 0 to below 1"),

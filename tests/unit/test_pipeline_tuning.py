@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import transformers
 from safetensors.torch import load_file
 from tuning_data import SMALL, roberta, tones, wavlm
 
@@ -33,6 +34,7 @@ def encoders(tmp_path_factory):
         "group": wavlm(folder / "group", norm="group"),
         "hubert": wavlm(folder / "hubert", "hubert"),
         "wav2vec2": wavlm(folder / "wav2vec2", "wav2vec2"),
+        "base": wavlm(folder / "base", "wav2vec2", norm="group"),
         "roberta": roberta(folder / "roberta"),
         "bert": roberta(folder / "bert", "bert"),
     }
@@ -121,6 +123,98 @@ def test_a_baseline_has_the_layout_of_the_published_ones(data, encoders, tmp_pat
     assert torch.equal(trained[f"ssl_model.{first}"], frozen[first])
     key = "feature_projection.projection.weight"
     assert not torch.equal(trained[f"ssl_model.{key}"], frozen[key])
+
+
+@pytest.mark.parametrize("encoder", ["base", "hubert"])
+def test_mean_pooling_gives_a_classifier_of_the_library(encoder, data, encoders, tmp_path, scores):
+    given = tuned(
+        "entropy-selection-speech", data, encoders[encoder], tmp_path, "dropout=0.0",
+        "crop_seconds=0.3", "epochs=2",
+    )  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "README.md", "config.json", "curves.svg", "history.csv", "model.safetensors",
+        "preprocessor_config.json",
+    }  # fmt: skip
+    network, found = transformers.AutoModelForAudioClassification.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert not any(found[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert network.config.id2label == {0: "anger", 1: "sad"}
+    assert network.projector.out_features == network.config.classifier_proj_size == 16
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(tmp_path)
+    examples = given.prepared.examples
+    waveforms = [
+        np.resize(read_waveform(examples.paths[i], 16000).samples, 4800)
+        for i in examples.parts["dev"]
+    ]
+    inputs = extractor(waveforms, sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        expected = network(**inputs).logits.numpy()
+    np.testing.assert_allclose(scores[given.history.best], expected, atol=1e-5)
+    model = resolve(str(tmp_path))
+    assert model.card.labels == ("anger", "sad")
+    np.testing.assert_allclose(model.logits(waveforms), expected, atol=1e-5)
+
+
+def test_mean_pooling_leaves_padding_out_as_the_library_does(encoders, rng):
+    _, checkpoint = open_checkpoint(str(encoders["wav2vec2"]))
+    tunable = tunable_speech(
+        checkpoint, Outputs(labels=("angry", "sad")), CorpusNorm(0.0, 1.0), pooling="mean",
+        hidden=8, residual_blocks=0, dropout=0.0, frozen="nothing", masking=False, seed=1,
+    )  # fmt: skip
+    module = tunable.module.eval()
+    facts = {"classifier_proj_size": 8, "num_labels": 2}
+    config = transformers.Wav2Vec2Config(**{**tunable.config.to_dict(), **facts})
+    library = transformers.Wav2Vec2ForSequenceClassification(config).eval()
+    library.load_state_dict(
+        {key.replace("ssl_model.", "wav2vec2."): one for key, one in module.state_dict().items()}
+    )
+    lengths = [3000, 5000]
+    inputs = torch.zeros(2, 5000)
+    for row, length in zip(inputs, lengths, strict=True):
+        row[:length] = torch.from_numpy(rng.normal(0, 1, length).astype(np.float32))
+    mask, valid = tunable.arguments(lengths, 5000)
+    with torch.no_grad():
+        own, expected = module(inputs, mask, valid), library(inputs, attention_mask=mask).logits
+    torch.testing.assert_close(own, expected, atol=1e-5, rtol=0)
+
+
+def test_recordings_are_repeated_or_cut_to_one_length(encoders, tmp_path):
+    table = tones(tmp_path / "data", n=2)
+    long = np.arange(-6000, 6000, dtype=np.float32) / 8192
+    for name, wave in (("a0", long), ("a1", long[:2000]), ("b0", long[:4800]), ("b1", long[:4799])):
+        soundfile.write(tmp_path / "data" / f"{name}.wav", wave, 16000, subtype="FLOAT")
+    settings = ("crop_seconds=0.3", "dropout=0.0", "seed=1")
+    ready = prepared("entropy-selection-speech", table, encoders["wav2vec2"], *settings)
+    heard = tuning.Heard(CorpusNorm(0.0, 0.1), {}, {})
+    task = tuning.SpeechTask(ready, tuning._speech(ready, heard.norm), heard)
+    found = {path.stem: task._waveform(i) for i, path in enumerate(ready.examples.paths)}
+    first = long[:2000]
+    np.testing.assert_array_equal(found["a0"], long[:4800])
+    np.testing.assert_array_equal(found["a1"], np.concatenate([first, first, first[:800]]))
+    np.testing.assert_array_equal(found["b0"], long[:4800])
+    np.testing.assert_array_equal(found["b1"], np.append(long[:4799], long[0]))
+    assert {len(waveform) for waveform in found.values()} == {4800}
+    inputs, mask, valid = task.inputs(np.arange(2))
+    assert (inputs.shape, mask, bool(valid.all())) == ((2, 4800), None, True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("dropout=0.1", "dropout is 0.1, expected 0 with pooling mean"),
+        ("residual_blocks=2", "residual_blocks is 2, expected 0 with pooling mean"),
+        ("attention_penalty=0.1", "attention_penalty is 0.1, expected 0 with pooling mean"),
+        ("crop_seconds=0", "crop_seconds is 0.0, expected above 0 to tile recordings"),
+        ("pooling=max", "pooling is 'max', expected attentive-statistics or mean"),
+    ],
+)
+def test_settings_that_mean_pooling_and_tiling_have_no_place_for(setting, said, data):
+    with pytest.raises(RecipeError) as caught:
+        tuning.prepare_tuning(
+            find_recipe("entropy-selection-speech"), str(data), settings=[setting]
+        )
+    assert said in str(caught.value)
 
 
 def test_a_model_may_be_trained_from_a_trained_one(data, encoders, tmp_path):
@@ -423,5 +517,12 @@ def test_the_published_settings(data, encoders):
         assert {group.learning_rate for group in options.groups} == {1e-5}
         assert options.effective_batch == 32
     assert (given["odyssey-baseline"].epochs, given["emojudge-text"].epochs) == (20, 15)
+    selection = tuning.prepare_tuning(
+        find_recipe("entropy-selection-speech"), str(data), settings=[f"encoder={encoders['base']}"]
+    ).recipe
+    options = selection.fit_options("fp32")
+    assert (options.effective_batch, options.patience, options.epochs) == (8, 20, 100)
+    assert {group.learning_rate for group in options.groups} == {1e-5}
+    assert (selection.crop_seconds, selection.tiled, selection.hidden) == (6.0, True, 256)
     text = given["emojudge-text"].fit_options("fp32")
     assert (text.warm_up, text.schedule, text.evaluate_every) == (0.1, "linear", 2000)
