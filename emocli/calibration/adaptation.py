@@ -12,13 +12,16 @@ corrected by the shift that the *others* of its group show. So one recording alo
 few are corrected by little, and shifts that would be rare under ``B`` are taken for the mix.
 
 A shift can be told from a one-sided mix only where the mix is broad. That shows in the spread:
-where a group has several emotions, its posteriors vary more, in relation to all else that varies
-in it, than where it has one. The correction is multiplied by a share between 0 and 1 that rises
-with this ratio, of all groups together.
+where a group has several emotions, its posteriors vary more, in relation to all that the model
+hears vary, than where it has one. The correction is multiplied by a share between 0 and 1 that
+rises with this ratio, of all groups together; it is one half midway between what mixed groups and
+groups of one label had of the corpora that the model was not trained on. What the model hears is
+represented by random projections of its features: the directions in which its training varied
+most would vary less in any other corpus.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +36,9 @@ MIX_PRIOR = 2.0
 """Recordings of each label that are imagined in every group beside those that are there."""
 ITERATIONS = 50
 TOLERANCE = 1e-4
-SPREAD_THRESHOLD = 0.4
 SPREAD_WIDTH = 0.1
-"""Where the share is one half, and how fast it rises: natural logarithm of the ratio of spreads."""
+"""How fast the share rises with the natural logarithm of the ratio of spreads."""
+N_TRAITS = 32
 MOST_DEVIATIONS = 6.0
 LEAST_OFFSET = 0.02
 """Smallest variance of shifts in any direction, as a share of the mean variance within labels."""
@@ -49,18 +52,18 @@ class GroupFigures:
         means: contrasts of each label, shape (n_labels, n_labels - 1).
         within: covariance within labels and groups, shape (n_labels - 1, n_labels - 1).
         offsets: covariance of the groups' shifts, the same shape.
-        traits: variance of each trait within labels and groups, shape (n_traits,).
+        threshold: logarithm of the ratio of spreads at which half of a correction passes, shape ().
     """
 
     means: Array
     within: Array
     offsets: Array
-    traits: Array
+    threshold: Array
 
 
 @dataclass(frozen=True)
 class TraitDirections:
-    """Traits of a recording: its features along the directions in which they vary most.
+    """Traits of a recording: random projections of its features, which keep their mean variance.
 
     Attributes:
         mean: of the features, shape (n_features,).
@@ -108,13 +111,14 @@ class Adaptation:
         Raises:
             ValueError: a figure is missing, is none or has another shape; says which.
         """
-        n_features, n_traits = np.shape(arrays.get("directions.directions", np.empty((0, 0))))
+        signs = arrays.get("directions.directions")
+        n_features, n_traits = signs.shape if signs is not None and signs.ndim == 2 else (0, 0)
         square = (n_labels - 1, n_labels - 1)
         group = {
             "means": (n_labels, n_labels - 1),
             "within": square,
             "offsets": square,
-            "traits": (n_traits,),
+            "threshold": (),
         }
         directions = {
             "mean": (n_features,),
@@ -222,8 +226,8 @@ def spread_share(
 ) -> float:
     """Share of a correction that the spread within groups lets pass, 0 to 1.
 
-    The variance along the directions in which labels differ most, over the geometric mean of the
-    traits' variances, both in relation to what they are within one label.
+    It rises with the variance along the directions in which labels differ most over that of the
+    traits.
 
     Args:
         values: contrasts of log posteriors, shape (n_utterances, n_labels - 1).
@@ -231,12 +235,14 @@ def spread_share(
         group: number of each recording's group, shape (n_utterances,).
         figures: of groups of this kind.
     """
-    spread = _variance_within(values @ _leading_directions(figures), group)
-    other = _variance_within(traits, group) / figures.traits
-    if not ((spread > 0).all() and (other > 0).all()):
-        return 0.0  # no group has two recordings that differ
-    ratio = np.log(spread.mean()) - np.log(other).mean()
-    return float(1 / (1 + np.exp(-(ratio - SPREAD_THRESHOLD) / SPREAD_WIDTH)))
+    ratio = _spread_ratio(values @ _leading_directions(figures), traits, group)
+    return float(1 / (1 + np.exp(-(ratio - figures.threshold) / SPREAD_WIDTH)))
+
+
+def _spread_ratio(leading: Array, traits: Array, group: NDArray[np.intp]) -> float:
+    """Logarithm of the ratio of spreads within groups; minus infinity where nothing differs."""
+    spread, other = _variance_within(leading, group).mean(), _variance_within(traits, group).mean()
+    return float(np.log(spread) - np.log(other)) if spread > 0 and other > 0 else -np.inf
 
 
 def _leading_directions(figures: GroupFigures) -> Array:
@@ -259,6 +265,7 @@ def fit_group_figures(
     traits: Array,
     truth: NDArray[np.intp],
     group: NDArray[np.intp],
+    corpus: NDArray[np.intp],
     weights: Array,
     *,
     evenness: float = 0.0,
@@ -274,6 +281,7 @@ def fit_group_figures(
         traits: shape (n_utterances, n_traits).
         truth: index of the true label, shape (n_utterances,).
         group: number of the group, shape (n_utterances,).
+        corpus: number of the corpus, shape (n_utterances,); a group is in one.
         weights: of the recordings in the labels' means, shape (n_utterances,).
         evenness: share of the shifts' covariance that is made alike in all directions, for where
             there are few groups.
@@ -287,13 +295,15 @@ def fit_group_figures(
         offsets = _covariance_of_shifts(residuals, group, within)
         shifts = _shrunken_shifts(residuals, group, within, offsets)
     even = np.eye(len(offsets)) * np.trace(offsets) / len(offsets)
-    label_groups = group * log_probs.shape[1] + truth
-    return GroupFigures(
-        means,
-        within,
-        (1 - evenness) * offsets + evenness * even,
-        _variance_within(traits, label_groups),
-    )
+    untested = GroupFigures(means, within, (1 - evenness) * offsets + evenness * even, np.zeros(()))
+    leading = values @ _leading_directions(untested)
+    ratios = []
+    for number in range(corpus.max() + 1):
+        own = corpus == number
+        for groups in (group, group * log_probs.shape[1] + truth):  # mixed, and of one label each
+            ratio = _spread_ratio(leading[own], traits[own], groups[own])
+            ratios += [ratio] if np.isfinite(ratio) else []
+    return replace(untested, threshold=np.asarray(np.mean(ratios)))
 
 
 def _weighted_means(values: Array, truth: NDArray[np.intp], weights: Array) -> Array:
@@ -342,20 +352,12 @@ def _group_means(values: Array, group: NDArray[np.intp]) -> Array:
     return np.asarray(sums / counts.clip(1)[:, None])
 
 
-def fit_trait_directions(
-    features: Array, truth: NDArray[np.intp], group: NDArray[np.intp], n_traits: int
-) -> TraitDirections:
-    """The directions in which features vary most within labels and groups, scaled to variance 1.
+def fit_trait_directions(features: Array, seed: int = 0) -> TraitDirections:
+    """Random signs by which standardised features are added up, for `N_TRAITS` traits.
 
     Args:
         features: shape (n_utterances, n_features).
-        truth: index of the true label, shape (n_utterances,).
-        group: number of the group, such as of the corpus, shape (n_utterances,).
-        n_traits: how many directions, fewer than features.
+        seed: of the signs.
     """
-    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-6
-    scaled = ((features - mean) / deviation).clip(-MOST_DEVIATIONS, MOST_DEVIATIONS)
-    label_groups = group * (truth.max() + 1) + truth
-    variances, directions = np.linalg.eigh(_covariance_within(scaled, label_groups))
-    leading = directions[:, -n_traits:] / np.sqrt(variances[-n_traits:].clip(1e-9))
-    return TraitDirections(mean, deviation, leading)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (features.shape[1], N_TRAITS))
+    return TraitDirections(features.mean(axis=0), features.std(axis=0) + 1e-6, signs)

@@ -6,6 +6,7 @@ A name is one of
     a short name of `emocli models list`
     hf:owner/name[@revision] or owner/name[@revision]
     a local folder, or a weight file in one
+    FOLDER+emotion or FILE.pt+emotion    an emotion head of the package on a Whisper of the user's
 
 Listing and describing models loads neither torch nor the transformers library.
 """
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 COMPACT_TYPE = "emocli-compact"
+WHISPER_EMOTION_TYPE = "emocli-whisper-emotion"
+WHISPER_EMOTION = "whisper-base+emotion"
+"""The head that a Whisper of the user's gets."""
+HEAD_SUFFIX = "+emotion"
 HASHED_TEXT_TYPE = "emocli-hashed-text"
 STACK_FILE = "fuser.safetensors"
 """Forests of a stack, whose networks are in folders of their own beside it."""
@@ -218,6 +223,9 @@ def find(name: str, *, revision: str | None = None) -> Reference:
     path = Path(name).expanduser()
     if not name.startswith("hf:") and path.exists():
         return _of_path(name, path, revision)
+    encoder = Path(name.removesuffix(HEAD_SUFFIX)).expanduser()
+    if name.endswith(HEAD_SUFFIX) and encoder.exists():
+        return replace(_of_alias(aliases()[WHISPER_EMOTION], revision or ""), weights=encoder)
     match = _HUB_NAME.fullmatch(name)
     if match and not name.startswith((".", "~", "/")):
         wanted = revision or match["revision"] or ""
@@ -345,6 +353,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "speech": frozenset(
         {
             COMPACT_TYPE,
+            WHISPER_EMOTION_TYPE,
             "data2vec-audio",
             "hubert",
             "ser",
@@ -382,6 +391,10 @@ def _load(checkpoint: Checkpoint, alias: Alias | None, options: LoadOptions) -> 
         from emocli.models.hashed_text import load_hashed_text
 
         return load_hashed_text(checkpoint.folder)
+    if kind == WHISPER_EMOTION_TYPE:
+        from emocli.models.whisper_emotion import load_whisper_emotion
+
+        return load_whisper_emotion(checkpoint.folder, checkpoint.weights, offline=options.offline)
     if kind == COMPACT_TYPE:
         from emocli.models.compact import load_compact
 

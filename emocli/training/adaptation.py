@@ -12,7 +12,6 @@ from emocli.posteriors import log_softmax
 from emocli.training.data import Utterance
 from emocli.training.export import write_tensors
 
-N_TRAITS = 48
 FEWEST_CORPORA = 3
 """Corpora that tell how far shifts go."""
 EVENNESS = 0.5
@@ -21,7 +20,7 @@ EVENNESS = 0.5
 
 def fit_adaptation(
     logits: NDArray[np.float64],
-    functionals: NDArray[np.float32],
+    features: NDArray[np.floating],
     truth: NDArray[np.intp],
     utterances: Sequence[Utterance],
 ) -> Adaptation | None:
@@ -30,7 +29,7 @@ def fit_adaptation(
     Args:
         logits: of models that have not heard the utterance's corpus, at the temperature of the
             model that is shipped, shape (n_utterances, n_labels).
-        functionals: shape (n_utterances, n_functionals).
+        features: what the model hears, shape (n_utterances, n_features).
         truth: index of the true label, shape (n_utterances,).
         utterances: name corpora and speakers.
     """
@@ -38,25 +37,25 @@ def fit_adaptation(
     speaker = _numbers([one.speaker for one in utterances])
     if corpus.max() + 1 < FEWEST_CORPORA:
         return None
-    features = functionals.astype(np.float64)
-    directions = fit_trait_directions(features, truth, corpus, N_TRAITS)
-    given = (log_softmax(logits), directions.traits(features), truth)
-    weights = _weights(corpus, truth)
+    inputs = np.asarray(features, dtype=np.float64)
+    directions = fit_trait_directions(inputs)
+    given = (log_softmax(logits), directions.traits(inputs), truth)
+    weights = balanced_weights(utterances, truth)
     return Adaptation(
         directions,
-        fit_group_figures(*given, corpus, weights, evenness=EVENNESS),
-        fit_group_figures(*given, speaker, weights),
+        fit_group_figures(*given, corpus, corpus, weights, evenness=EVENNESS),
+        fit_group_figures(*given, speaker, corpus, weights),
     )
 
 
 def write_adaptation(path: Path, adaptation: Adaptation) -> None:
     """Write the figures so that the file is there whole or not at all."""
     tensors = {
-        name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
+        name: torch.from_numpy(np.array(value, dtype=np.float32, order="C"))
         for name, value in adaptation.arrays().items()
     }
     name = "directions.directions"
-    write_tensors(path, tensors | {name: tensors[name].half()})
+    write_tensors(path, tensors | {name: tensors[name].to(torch.int8)})
 
 
 def _numbers(names: Sequence[str]) -> NDArray[np.intp]:
@@ -64,8 +63,16 @@ def _numbers(names: Sequence[str]) -> NDArray[np.intp]:
     return np.array([order[name] for name in names], dtype=np.intp)
 
 
-def _weights(corpus: NDArray[np.intp], truth: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Corpora weigh as the root of their size, and the labels of a corpus alike."""
+def balanced_weights(
+    utterances: Sequence[Utterance], truth: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Weights by which corpora count as the root of their size, and the labels of one alike.
+
+    Args:
+        utterances: name the corpora.
+        truth: index of the true label, shape (n_utterances,).
+    """
+    corpus = _numbers([one.corpus for one in utterances])
     n_labels = int(truth.max()) + 1
     cell = corpus * n_labels + truth
     sizes, cells = np.bincount(corpus), np.bincount(cell, minlength=(corpus.max() + 1) * n_labels)

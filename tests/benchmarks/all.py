@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
     "fusers": ((), ()),
     "calibration": ((), ()),
     "varentropy": ((), ()),
+    "embedded": (("builtin",), ("builtin",)),
     "crossmodal": ((), None),
 }
 """Benchmarks in the order in which they run: options, and those that make them quick; None where

@@ -131,7 +131,7 @@ def test_configuration_with_a_member_of_another_version(folder):
 
 ADAPTATION = Adaptation(
     TraitDirections(np.zeros(472), np.ones(472), np.eye(472)[:, :5]),
-    *2 * [GroupFigures(np.eye(3)[:, :2], np.eye(2), np.eye(2), np.ones(5))],
+    *2 * [GroupFigures(np.eye(3)[:, :2], np.eye(2), np.eye(2), np.array(0.4))],
 )
 
 

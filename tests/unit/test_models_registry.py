@@ -64,7 +64,10 @@ def error_of(call, kind=ModelError) -> str:
 
 
 def test_kinds_are_those_that_are_loaded():
-    assert registry.KINDS["speech"] == speech.SPEECH_TYPES | {registry.COMPACT_TYPE}
+    assert registry.KINDS["speech"] == speech.SPEECH_TYPES | {
+        registry.COMPACT_TYPE,
+        registry.WHISPER_EMOTION_TYPE,
+    }
     assert registry.KINDS["text"] == text.TEXT_TYPES | {registry.HASHED_TEXT_TYPE}
 
 

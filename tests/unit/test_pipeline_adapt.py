@@ -14,7 +14,7 @@ from emocli.pipeline.inputs import read_inputs
 from emocli.pipeline.predict import PredictionRun, Shaping, rows_of
 
 MEANS = 3.0 * np.eye(4) @ contrasts(4)
-FIGURES = GroupFigures(MEANS, np.eye(3), 4.0 * np.eye(3), np.ones(3))
+FIGURES = GroupFigures(MEANS, np.eye(3), 4.0 * np.eye(3), np.array(0.4))
 TRAITS = TraitDirections(np.zeros(3), np.ones(3), np.eye(3))
 ADAPTATION = Adaptation(TRAITS, FIGURES, FIGURES)
 

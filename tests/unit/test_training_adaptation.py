@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emocli.training.adaptation import N_TRAITS, fit_adaptation
+from emocli.calibration.adaptation import N_TRAITS
+from emocli.training.adaptation import fit_adaptation
 from emocli.training.data import Utterance
 
 
