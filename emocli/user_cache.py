@@ -14,3 +14,8 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "emocli"
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "emocli"
+
+
+def whisper_folder() -> Path:
+    """Folder in which openai-whisper keeps its checkpoints."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "whisper"

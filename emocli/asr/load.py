@@ -26,7 +26,7 @@ from emocli.errors import ModelError, ModelUnavailable
 from emocli.models import hub, registry
 from emocli.models.checkpoint import CTRANSLATE2, Checkpoint, file_sha256
 from emocli.models.protocol import ModelCard
-from emocli.user_cache import cache_folder
+from emocli.user_cache import cache_folder, whisper_folder
 
 PUBLISHED = {
     **{size: size for size in ("tiny", "base", "small", "medium")},
@@ -97,12 +97,6 @@ def load_transcriber(
     return _load_folder(Checkpoint(folder, reference.name, folder.name), machine)
 
 
-def checkpoint_dir() -> Path:
-    """Folder in which openai-whisper keeps its checkpoints."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "whisper"
-
-
 def converted_dir() -> Path:
     """Folder of checkpoints converted for CTranslate2, in the user's cache folder."""
     return cache_folder() / "ctranslate2"
@@ -111,7 +105,7 @@ def converted_dir() -> Path:
 def _load_size(
     size: str, machine: Machine, offline: bool, model_dir: str | os.PathLike[str] | None
 ) -> Transcriber:
-    folder = Path(model_dir).expanduser() if model_dir is not None else checkpoint_dir()
+    folder = Path(model_dir).expanduser() if model_dir is not None else whisper_folder()
     path = folder / f"{size}.pt"
     if path.is_file():
         return _load_pt(path, f"whisper-{size}", machine, size=size)

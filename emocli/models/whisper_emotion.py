@@ -5,8 +5,8 @@ openai-whisper or from the cache of the hub.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from emocli.errors import ModelError, ModelUnavailable
 from emocli.models import hub
 from emocli.models.checkpoint import Checkpoint
 from emocli.models.protocol import ModelCard, Recognizer
-from emocli.models.transcribers import checkpoint_dir
 from emocli.models.whisper_pt import SUFFIX, WhisperFile
 from emocli.networks.whisper_emotion import (
     SAMPLING_RATE,
@@ -28,6 +27,7 @@ from emocli.networks.whisper_emotion import (
     LowerEncoder,
     WhisperEmotion,
 )
+from emocli.user_cache import whisper_folder
 
 MIN_SECONDS = 0.1
 POOL_SECONDS = 120.0
@@ -51,9 +51,9 @@ class WhisperEmotionRecognizer(Recognizer):
         self.card = card
         self.module = network.eval()
         self.adaptation = adaptation
-        self._last: tuple[list[NDArray[np.float32]], NDArray[np.float32]] | None = None
+        self._last: tuple[bytes, NDArray[np.float32]] | None = None
 
-    def logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def _logits(self, utterances: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Logits of shape (n_utterances, n_labels); see `Recognizer.logits`.
 
         They do not depend on the level of a waveform; those of one without sound are 0.
@@ -77,13 +77,14 @@ class WhisperEmotionRecognizer(Recognizer):
 
         Those of the last call are kept, for traits are asked for after logits.
         """
-        if self._last is not None and _are_same(self._last[0], utterances):
+        key = _digest(utterances)
+        if self._last is not None and self._last[0] == key:
             found = self._last[1]
         else:
             with torch.inference_mode():
                 own = [self._of_one(waveform) for waveform in utterances]
             found = np.stack(own) if own else np.empty((0, len(self.module.mean)), np.float32)
-            self._last = (list(utterances), found)
+            self._last = (key, found)
         sounding = np.asarray(np.isfinite(found).all(axis=1))
         heard = np.where(sounding[:, None], found, 0).astype(np.float32)
         return heard, sounding
@@ -95,8 +96,13 @@ class WhisperEmotionRecognizer(Recognizer):
         return np.asarray(found.cpu().numpy())
 
 
-def _are_same(first: Sequence[Any], second: Sequence[Any]) -> bool:
-    return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
+def _digest(utterances: Sequence[NDArray[np.float32]]) -> bytes:
+    """What tells waveforms from others."""
+    found = blake2b(digest_size=16)
+    for waveform in utterances:
+        found.update(len(waveform).to_bytes(8, "little"))
+        found.update(waveform.tobytes())
+    return found.digest()
 
 
 def load_whisper_emotion(folder: Path, encoder: Path | None, *, offline: bool) -> Recognizer:
@@ -149,7 +155,7 @@ def _checkpoint(path: Path) -> Checkpoint:
 
 def _published(size: str, offline: bool) -> Checkpoint:
     """The published encoder of a size, fetched from the hub if it is nowhere."""
-    file = checkpoint_dir() / f"{size}{SUFFIX}"
+    file = whisper_folder() / f"{size}{SUFFIX}"
     if file.is_file():
         return _checkpoint(file)
     name = f"openai/whisper-{size}"
