@@ -298,6 +298,11 @@ def find_file(file: str, folders: Sequence[str] = ("",)) -> str | None:
     return next(filter(None, map(_respelled, paths)), None)
 
 
+def place_of(file: str, folder: str) -> Path:
+    """Where a file that a table names is, or would be: from the table's folder, in any spelling."""
+    return Path(find_file(file, (folder,)) or os.path.join(folder, file))
+
+
 def _respelled(path: str) -> str | None:
     """The path of a file whose name is spelled otherwise on the disk."""
     at = ""

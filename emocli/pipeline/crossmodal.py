@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from emocli.errors import EmocliError, MissingText, RecipeError
+from emocli.files import place_of
 from emocli.labels import match_label
 from emocli.models.cross_modal import FlatNetwork
 from emocli.models.devices import choose_device
@@ -163,7 +164,7 @@ def with_texts(table: PredictionTable) -> PredictionTable:
 
 def _text_of(row: Mapping[str, Any], folder: str) -> str:
     try:
-        return find_text(Utterance(row["file"], Path(folder, row["file"]))).strip()
+        return find_text(Utterance(row["file"], place_of(row["file"], folder))).strip()
     except MissingText:
         return ""
 

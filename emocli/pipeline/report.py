@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from emocli.calibration.tables import labels_of
 from emocli.errors import AudioError, ModelError, TableError
+from emocli.files import find_file
 from emocli.fusion.entropy_selection import EntropySelection
 from emocli.fusion.storage import ARROW
 from emocli.labels import is_sentiment
@@ -211,11 +212,8 @@ def find_audio(
     for table in tables:
         folders = [root] if root is not None else [table.folder, ""]
         for file in dict.fromkeys(table["file"].tolist()):
-            place = next(
-                (path for folder in folders if os.path.isfile(path := os.path.join(folder, file))),
-                None,
-            )
-            if place is not None and file not in found:
+            place = find_file(file, folders)
+            if place is not None and os.path.isfile(place) and file not in found:
                 found[file] = _relative(place, page_folder)
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emocli.errors import RecipeError
+from emocli.files import place_of
 from emocli.labels import match_label, plain_label
 from emocli.splits import folds_by_corpus, named, units
 from emocli.table import PredictionTable, listing
@@ -89,7 +90,7 @@ def read_utterances(table: PredictionTable, source: DataSource, recipe: Recipe) 
         found.append(
             Utterance(
                 file=(place / file).as_posix(),
-                path=Path(table.folder) / file,
+                path=place_of(file, table.folder),
                 corpus=source.name,
                 label=meant,
                 speaker=named(speaker),

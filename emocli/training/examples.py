@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.errors import RecipeError
+from emocli.files import place_of
 from emocli.labels import match_label, plain_label
 from emocli.splits import PARTS, held_out_units, named, part_named, units
 from emocli.table import PredictionTable, listing
@@ -212,7 +213,7 @@ def _examples(
     texts = table.columns["text"][kept] if has_text else [""] * len(kept)
     return Examples(
         files=files,
-        paths=tuple(Path(table.folder) / file for file in files),
+        paths=tuple(place_of(file, table.folder) for file in files),
         starts=times[0],
         ends=times[1],
         texts=tuple(str(text or "") for text in texts),

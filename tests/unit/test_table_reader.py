@@ -9,6 +9,7 @@ import os
 import sys
 import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import openpyxl
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emocli.errors import MissingDependency, TableError
+from emocli.files import find_file, place_of
 from emocli.table import PredictionTable, figure_of
 from emocli.table_io import read_table, write_table
 from emocli.table_reader import ColumnNames, columns_of_frame, has_file_column, parse_columns
@@ -409,8 +411,6 @@ def test_no_bytes_end_in_another_error(data, kind):
 
 
 def test_names_on_disk_are_found_in_any_spelling(tmp_path, monkeypatch):
-    from emocli.files import find_file
-
     monkeypatch.chdir(tmp_path)
     decomposed = unicodedata.normalize("NFD", "M\u00fcller")
     os.makedirs(f"{decomposed}/sub")
@@ -427,5 +427,7 @@ def test_names_on_disk_are_found_in_any_spelling(tmp_path, monkeypatch):
     assert find_file("caf\u00e9.wav") == os.fsdecode(b"caf\xe9.wav")
     assert find_file("none\\\u00e9.wav") is None
     assert find_file("M\u00fcll\0er") is None
+    assert place_of("sub\\none.wav", "M\u00fcller") == Path("M\u00fcller/sub\\none.wav")
+    assert place_of("sub\\a b.wav", "M\u00fcller") == Path(f"{decomposed}/sub/a b.wav")
     open("back\\slash.wav", "w").close()
     assert find_file("back\\slash.wav") == "back\\slash.wav"
