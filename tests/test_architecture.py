@@ -24,6 +24,7 @@ PURE = {
     "label_tracks",
     "natural_order",
     "encoder_identity",
+    "english",
     "user_cache",
     "timeline",
     "fusion",

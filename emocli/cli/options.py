@@ -127,6 +127,17 @@ LabelNames = Annotated[
         "LABEL_0 and so on.",
     ),
 ]
+PreparedText = Annotated[
+    bool,
+    typer.Option(
+        "--prepare-text",
+        help="Give text models English texts with contractions expanded, words replaced by their "
+        "lemmas, without numbers and in lower case (emocli[lemmas]), as before the sentiment model "
+        "of entropy-aware score selection; rows with another language are read as they are, and "
+        "the column text stays. Lemmas are simplemma's, from a dictionary: unlike spaCy's, they do "
+        "not tell nouns from verbs.",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(

@@ -65,6 +65,7 @@ def predict(
     text_column: options.TextColumn = "",
     speaker_column: options.SpeakerColumn = "",
     label_names: options.LabelNames = None,
+    prepare_text: options.PreparedText = False,
     output: timeline.Output = STDIN,
     form: timeline.Format = None,
     csv_safe: options.CsvSafe = False,
@@ -141,6 +142,7 @@ def predict(
         offline=offline,
         mc_dropout=mc_dropout,
         label_names=tuple(part.strip() for part in (label_names or "").split(",") if part.strip()),
+        prepare_text=prepare_text,
     )
     # With a pipe first, for the command before it may be at work for hours.
     early = load_recognizers(model, loading) if STDIN in paths else None

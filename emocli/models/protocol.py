@@ -35,6 +35,8 @@ class ModelCard:
         cut_seconds: what is heard of a recording where no windows are asked for, as the model's
             authors hear it; 0 for all, in windows.
         number_format: that the network computes in; other than ``fp32`` is part of the identifier.
+        prepares_text: whether it is given English texts as `emocli.english.prepare` makes them,
+            which is part of the identifier too.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelCard:
     description: str = ""
     cut_seconds: float = 0.0
     number_format: str = "fp32"
+    prepares_text: bool = False
 
     @property
     def identifier(self) -> str:
@@ -62,7 +65,9 @@ class ModelCard:
             'a/b@000000000000+bf16'
         """
         at = f"@{self.revision[:12]}" if self.revision else ""
-        return self.name + at + ("" if self.number_format == "fp32" else f"+{self.number_format}")
+        moved = [self.number_format] if self.number_format != "fp32" else []
+        moved += ["prepared"] if self.prepares_text else []
+        return "+".join([self.name + at, *moved])
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -82,6 +87,7 @@ class LoadOptions:
         offline: use only what is on this machine, and keep the hub's library off the network.
         mc_dropout: answers with dropout on; None for one answer without.
         label_names: of the outputs in their order, for checkpoints that name none.
+        prepare_text: give text models English texts as `emocli.english.prepare` makes them.
     """
 
     device: str = "auto"
@@ -91,6 +97,7 @@ class LoadOptions:
     offline: bool = False
     mc_dropout: int | None = None
     label_names: tuple[str, ...] = ()
+    prepare_text: bool = False
 
 
 DEFAULT_LOADING = LoadOptions()

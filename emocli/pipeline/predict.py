@@ -43,7 +43,7 @@ from emocli.pipeline.scoring import (
 )
 from emocli.pipeline.speakers import speaker_utterances
 from emocli.pipeline.speech import speech_blocks
-from emocli.pipeline.texts import text_blocks
+from emocli.pipeline.texts import prepare_texts, text_blocks
 from emocli.pipeline.voice import VoiceActivity
 from emocli.table import PredictionTable
 from emocli.table_reader import NO_NAMES, ColumnNames
@@ -304,6 +304,7 @@ def predict(
     abstain_below: float | None = None,
     mc_dropout: int | None = None,
     label_names: Sequence[str] = (),
+    prepare_text: bool = False,
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -345,6 +346,9 @@ def predict(
         mc_dropout: ask the model this often with dropout on, for ``expected_entropy`` and
             ``mutual_information``; None for one answer without dropout.
         label_names: of the outputs in their order, for a checkpoint that names none.
+        prepare_text: give text models English texts with contractions expanded, words replaced by
+            their lemmas, without numbers and in lower case; see `emocli.english`. Rows whose
+            ``language`` is another are read as they are; the column ``text`` always stays.
         batch_size: most utterances or windows at once; None for a size that suits the model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         dtype: ``"auto"`` (fp32 on a CPU), ``"fp32"``, ``"bf16"``, ``"fp16"``, or ``"fast"`` for
@@ -365,7 +369,7 @@ def predict(
         CalibrationError: the calibration is for another model or other labels, or a model cannot
             be adapted.
         LabelMismatch: ``labels`` that the models do not have.
-        MissingDependency: a package for voice activity or speakers is not installed.
+        MissingDependency: a package for voice activity, speakers or lemmas is not installed.
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
     """
@@ -388,6 +392,7 @@ def predict(
         offline=offline,
         mc_dropout=mc_dropout,
         label_names=tuple(label_names),
+        prepare_text=prepare_text,
     )
     recognizers = load_recognizers(model, loading)
     adaptation = adapt_options(
@@ -427,7 +432,7 @@ def load_recognizers(
     Raises:
         ModelError: a model that cannot be used.
         ModelUnavailable: a model that is not on this machine and could not be fetched.
-        MissingDependency: the engine is not installed.
+        MissingDependency: the engine, or the package for lemmas, is not installed.
     """
     from emocli.errors import ModelError
     from emocli.models.registry import load_recognizer
@@ -439,6 +444,8 @@ def load_recognizers(
     if options.mc_dropout is not None and options.engine == "auto":
         options = replace(options, engine="torch")  # the only one whose dropout can be on
     loaded = [load_recognizer(name, options) for name in names]
+    if options.prepare_text:
+        prepare_texts(loaded)
     if options.mc_dropout is None:
         return loaded
     from emocli.models.dropout import DropoutDraws

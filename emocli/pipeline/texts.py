@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from emocli.errors import MissingText
+from emocli.english import is_english, lemmatizer, prepare
+from emocli.errors import MissingText, ModelError
 from emocli.models.protocol import Recognizer
 from emocli.pipeline.inputs import Utterance
 from emocli.pipeline.progress import Tally
@@ -19,6 +20,7 @@ from emocli.pipeline.scoring import (
 )
 
 NO_WORDS = "no words"
+ONLY_NUMBERS = "nothing but numbers"
 
 
 def text_blocks(
@@ -68,6 +70,27 @@ class Read:
     error: str = ""
 
 
+def prepare_texts(recognizers: Sequence[Recognizer]) -> None:
+    """Have text models read English texts as `emocli.english.prepare` makes them.
+
+    Their cards and so the identifiers in tables say it. Other models are left alone.
+
+    Raises:
+        ModelError: none of them is a text model.
+        MissingDependency: the package that lemmatises is not installed.
+    """
+    readers = [one for one in recognizers if one.card.modality == "text"]
+    if not readers:
+        names = ", ".join(one.card.identifier for one in recognizers)
+        raise ModelError(
+            f"{names} reads no transcripts alone, expected a text model for --prepare-text. Leave "
+            f"it out, or add a text model with -m."
+        )
+    lemmatizer()
+    for one in readers:
+        one.card = replace(one.card, prepares_text=True)
+
+
 def read_text(utterance: Utterance) -> Read:
     """An utterance with its text, or with the reason why it has none."""
     try:
@@ -107,22 +130,37 @@ def find_text(utterance: Utterance) -> str:
     )
 
 
+def _prepared(read: Sequence[Read]) -> list[tuple[str, str]]:
+    """What a model with prepared texts reads of each utterance, and a note on it."""
+    lemma_of = lemmatizer()
+    found = []
+    for one in read:
+        language = str(one.utterance.carried.get("language") or "")
+        if is_english(language):
+            text = prepare(one.text, lemma_of)
+            found.append((text, ONLY_NUMBERS if one.text and not text else ""))
+        else:
+            found.append((one.text, f"text not prepared: {language} is not English"))
+    return found
+
+
 def _rows(read: Sequence[Read], recognizer: Recognizer, batch_size: int | None) -> list[Row]:
     """A row by one model for each utterance."""
     card = recognizer.card
-    texts = [one.text for one in read if one.text]
+    given = _prepared(read) if card.prepares_text else [(one.text, "") for one in read]
+    texts = [text for text, _ in given if text]
     found = iter(score(recognizer, texts, batch_size) if texts else [])
     said = iter(recognizer.remarks(texts) if texts else [])
     rows = []
-    for one in read:
+    for one, (text, remark) in zip(read, given, strict=True):
         utterance = one.utterance
         result: Score | None = one.error or None
-        note = "" if one.error else NO_WORDS
-        if one.text:
-            result, note = about(utterance, next(found)), next(said)
+        notes: tuple[str, ...] = () if one.error else (remark if one.text else NO_WORDS,)
+        if text:
+            result, notes = about(utterance, next(found)), (remark, next(said))
         rows.append(
             prediction_row(
-                utterance, card, result, start=utterance.start, end=utterance.end, notes=(note,)
+                utterance, card, result, start=utterance.start, end=utterance.end, notes=notes
             )
         )
     return rows

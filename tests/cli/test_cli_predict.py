@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from emocli.cli import render
 from emocli.cli.app import app
 from emocli.cli.cautions import Cautions, cautions
 from emocli.cli.progress import clock, pace
+from emocli.pipeline.predict import load_recognizers
 from emocli.pipeline.progress import Progress
 from emocli.table import PredictionTable
 
@@ -171,6 +173,23 @@ def test_texts_of_a_table_on_standard_input(folder):
     done = run("-m", "words", "-", input=table)
     assert rows_of(done.stdout)[0]["label"] == "happy"
     assert rows_of(done.stdout)[0]["speaker"] == "anna"
+
+
+def test_prepared_texts_from_the_command_line(folder, monkeypatch):
+    monkeypatch.setattr("emocli.cli.predict.load_recognizers", load_recognizers)
+    table = "file,text,language\na.wav,He's hated it,en\nb.wav,Es war gut,de\n"
+    done = run("-m", "builtin-sentiment", "-", "--prepare-text", input=table)
+    first, second = rows_of(done.stdout)
+    assert (first["text"], first["note"]) == ("He's hated it", "")
+    assert first["model"] == second["model"] == "builtin-sentiment+prepared"
+    assert second["note"] == "text not prepared: de is not English"
+    monkeypatch.setitem(sys.modules, "simplemma", None)
+    done = run("-m", "builtin-sentiment", "-", "--prepare-text", input=table)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "emocli: Preparing texts needs simplemma, which is not installed. Install it with pip "
+        'install "emocli[lemmas]" or leave out --prepare-text.\n'
+    )
 
 
 def test_a_text_model_without_text_says_what_to_do(folder):

@@ -16,6 +16,7 @@ from emocli.pipeline.inputs import Inputs, Utterance, read_inputs
 from emocli.pipeline.predict import PredictionRun, predict
 from emocli.pipeline.progress import Progress
 from emocli.pipeline.scoring import DEFAULT_OPTIONS, PredictOptions, score, weighted_mean
+from emocli.pipeline.texts import prepare_texts
 from emocli.table import PredictionTable
 
 
@@ -446,6 +447,56 @@ def test_texts_of_a_table_need_no_recordings():
     assert (first["model"], first["speaker"], first["text"]) == ("fake-text", "anna", " I hate it")
     expected = posteriors.softmax([0.0, 4.0, 0.5, 1.0])
     np.testing.assert_allclose(probs_of(second), expected, rtol=1e-12)
+
+
+def test_prepared_texts_are_read_and_the_column_stays():
+    table = PredictionTable.from_rows(
+        [
+            {"file": "a.wav", "text": "I hated it", "language": "en"},
+            {"file": "b.wav", "text": "ich hated 2", "language": "de"},
+            {"file": "c.wav", "text": "1 2 3", "language": ""},
+            {"file": "d.wav", "text": "", "language": "de"},
+        ]
+    )
+    heard = []
+
+    class Reader(FakeTextRecognizer):
+        def _logits(self, utterances):
+            heard.extend(utterances)
+            return super()._logits(utterances)
+
+    reader = Reader(number_format="bf16")
+    prepare_texts([FakeRecognizer(), reader])
+    rows = text_rows(table, reader)
+    assert sorted(heard) == ["i hate it", "ich hated 2"]
+    assert {row["model"] for row in rows} == {"fake-text+bf16+prepared"}
+    assert [row["text"] for row in rows] == ["I hated it", "ich hated 2", "1 2 3", ""]
+    assert [row["note"] for row in rows] == [
+        "", "text not prepared: de is not English", "nothing but numbers", "no words",
+    ]  # fmt: skip
+    assert [row["label"] != "" for row in rows] == [True, True, False, False]
+    assert {row["error"] for row in rows} == {""}
+
+
+def test_texts_are_prepared_for_text_models_alone():
+    hearing = FakeRecognizer()
+    with pytest.raises(ModelError) as caught:
+        prepare_texts([hearing])
+    assert str(caught.value) == (
+        "fake reads no transcripts alone, expected a text model for --prepare-text. Leave it out, "
+        "or add a text model with -m."
+    )
+    assert not hearing.card.prepares_text
+
+
+def test_the_python_interface_prepares_texts():
+    table = PredictionTable.from_rows([{"file": "a.wav", "text": "I wasn't feeling GREAT"}])
+    found = predict(table, "builtin-sentiment", prepare_text=True)
+    ready = PredictionTable.from_rows([{"file": "a.wav", "text": "i be not feeling great"}])
+    expected = predict(ready, "builtin-sentiment")
+    assert found["model"].tolist() == ["builtin-sentiment+prepared"]
+    np.testing.assert_array_equal(found.probs, expected.probs)
+    assert found["text"].tolist() == ["I wasn't feeling GREAT"]
 
 
 def test_text_beside_a_recording():
