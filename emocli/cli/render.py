@@ -170,7 +170,7 @@ def shorten_middle(text: str, cells: int) -> str:
 
     Example:
         >>> shorten_middle("recordings/session1/Ses01F_impro01_F000.wav", 24)
-        'recordings/…o01_F000.wav'
+        'recordi…impro01_F000.wav'
     """
     if cell_len(text) <= cells:
         return text
