@@ -262,7 +262,7 @@ def test_actors_fetch_what_is_in_a_store(samples_dir):
     uri = f"file://{samples_dir}/grandmother.flac"
     utterances = [Utterance(one, StoredPath(one)) for one in (uri, "nowhere://b/a.wav")]
     chunk = json.dumps([cluster._plain(one) for one in utterances])
-    actor = cluster._Scorer({"model": ["builtin"]}, DEFAULT_OPTIONS)
+    actor = cluster._Scorer(["builtin"], LoadOptions(), DEFAULT_OPTIONS)
     good, bad = json.loads(actor({"number": [0], "chunk": [chunk]})["rows"][0])
     assert (good["file"], good["label"], good["error"]) == (uri, "neutral", "")
     assert bad["error"].startswith("nowhere://b/a.wav: no kind of store is called nowhere, ")

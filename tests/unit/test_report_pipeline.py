@@ -56,7 +56,8 @@ def test_truth_meets_its_rows_whatever_their_order():
 
 def test_rows_that_failed_stay_in_their_system():
     columns = {"file": ["a", "b"], "model": ["m", "m"], "error": ["", "unreadable"]}
-    probs = {f"p_{name}": [0.25, None] for name in LABELS}
+    shares = zip(LABELS, (0.4, 0.3, 0.2, 0.1), strict=True)
+    probs = {f"p_{name}": [share, None] for name, share in shares}
     predictions = PredictionTable.from_columns(columns | probs)
     emotions = PredictionTable.from_columns({"file": ["a", "b"], "emotion": ["sad", "sad"]})
     (found,) = report.systems_of([("t.csv", predictions)], sources(truth=emotions))
