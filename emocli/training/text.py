@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emocli.errors import RecipeError
-from emocli.labels import canonical_labels
+from emocli.labels import canonical_label, canonical_labels
 from emocli.metrics.calibration import bins, expected_calibration_error
 from emocli.metrics.classification import accuracy, confusion, macro_f1
 from emocli.networks.text_features import (
@@ -212,7 +212,7 @@ def parse_text_recipe(content: Mapping[str, Any]) -> TextRecipe:
         (0 <= fit.evening <= 1, "fit.evening", fit.evening, "0 to 1"),
     )  # fmt: skip
     check_rules(rules, name)
-    check_labels([group.name for group in recipe.groups], name)
+    check_labels([canonical_label(group.name) for group in recipe.groups], name)
     return recipe
 
 

@@ -64,7 +64,7 @@ def test_formulas_are_guarded_on_request(folder, command, text, form):
 def test_so_are_those_of_a_validation(folder, monkeypatch, asked, text):
     (folder / "recipe.toml").write_text('name = "mine"\n')
     table = PredictionTable.from_columns({"file": ["a.wav"], "speaker": ["=a"]})
-    data = SimpleNamespace(utterances=[], work="")
+    data = SimpleNamespace(utterances=[], work="", remarks=())
     monkeypatch.setattr(train, "prepare", lambda *_, **__: data)
     monkeypatch.setattr(train, "leave_each_corpus_out", lambda *_: train.Trained(table, {}))
     done = CliRunner().invoke(app, ["train", "recipe.toml", "--leave-corpus-out", *asked])

@@ -276,8 +276,9 @@ def test_a_matrix_is_readable(monkeypatch):
         (
             "logistic",
             ("inputs", 0, "kind"),
-            "logits",
-            'inputs[0].kind is "logits", expected posteriors or top sentiment or dimensions',
+            "odds",
+            'inputs[0].kind is "odds", expected posteriors or logits or top sentiment or '
+            "dimensions",
         ),
         ("logistic", ("inputs", 1, "extra"), 1, "inputs[1].extra is 1, expected no such field"),
         ("logistic", ("mean",), [0, 1], "mean is [0, 1], expected 7 numbers"),

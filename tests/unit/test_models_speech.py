@@ -539,7 +539,8 @@ def test_a_regression_onto_something_else(tmp_path, sound):
 
 def test_an_impossible_sampling_rate(tmp_path, sound):
     assert broken(tmp_path, *sound, {**NORMALISED, "sampling_rate": 0}) == (
-        "tiny: preprocessor_config.json says sampling rate 0, expected Hz. Repair it."
+        "tiny: preprocessor_config.json: sampling_rate is 0, expected a whole number from 1000 to "
+        "192000. Fetch the checkpoint again, or repair the field."
     )
 
 
